@@ -9,6 +9,7 @@
 //! RUSTFLAGS='-C target-cpu=native' cargo bench --package telephony-core --bench audio
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
 use std::{hint::black_box, num::NonZeroU32};
 

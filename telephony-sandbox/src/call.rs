@@ -73,6 +73,8 @@ pub(crate) struct LiveCall {
     webhooks: mpsc::UnboundedSender<Request<Bytes>>,
     /// Whether the customer drives by commands: a call with nothing to do waits for one.
     commanded: bool,
+    /// When the call is ended, whatever it does.
+    until: Instant,
 }
 
 /// Runs a call to its end.
@@ -83,8 +85,9 @@ pub(crate) async fn run(shared: Arc<Shared>, id: String, control: mpsc::Unbounde
     let (webhooks, queue) = mpsc::unbounded_channel();
     let ear = HandsetReport { sample_rate_hz: HANDSET_RATE_HZ.get(), ..HandsetReport::default() };
     let person = Person::new(&handset);
+    let until = Instant::now() + LONGEST;
     let mut live =
-        LiveCall { shared: shared.clone(), id: id.clone(), control, person, ear, webhooks, commanded: false };
+        LiveCall { shared: shared.clone(), id: id.clone(), control, person, ear, webhooks, commanded: false, until };
     shared.spawn(deliver_all(shared.clone(), id.clone(), queue));
 
     let cause = match call.direction {
@@ -155,14 +158,7 @@ impl LiveCall {
 
     /// Asks what to do, and does it, until there is nothing left.
     async fn follow(&mut self, first: Ask, time_limit: Option<Duration>) -> EndCause {
-        let until = Instant::now() + time_limit.unwrap_or(LONGEST);
-        match timeout_at(until, self.follow_unlimited(first)).await {
-            Ok(cause) => cause,
-            Err(_) => EndCause::TimeLimit,
-        }
-    }
-
-    async fn follow_unlimited(&mut self, first: Ask) -> EndCause {
+        self.until = Instant::now() + time_limit.unwrap_or(LONGEST);
         let mut plan: VecDeque<Step> = match self.ask(&first).await {
             Ok(steps) => steps.into(),
             Err(cause) => return cause,
@@ -286,6 +282,9 @@ impl LiveCall {
                     Some(Control::SendDigits(digits)) => self.ear.digits.push_str(&digits),
                 },
                 now = ticks.tick() => {
+                    if self.is_overdue() {
+                        return Some(Flow::End(EndCause::TimeLimit));
+                    }
                     if until.is_some_and(|until| now >= until) {
                         return None;
                     }
@@ -297,6 +296,11 @@ impl LiveCall {
                 }
             }
         }
+    }
+
+    /// Whether the time limit has passed.
+    pub(crate) fn is_overdue(&self) -> bool {
+        Instant::now() >= self.until
     }
 
     /// A tick at the handset: what the person says in it, and does.

@@ -190,11 +190,15 @@ impl Sandbox {
     /// Waits until something has been observed, now or in the past.
     pub async fn wait_for(&self, wanted: impl Fn(&Observation) -> bool) -> Observation {
         let mut receiver = self.subscribe();
+        let mut looked_at = 0;
         loop {
-            if let Some(found) = self.shared.lock().observations.iter().find(|seen| wanted(seen)) {
-                return found.clone();
+            // Not under the lock: what is wanted may depend on the sandbox.
+            let news = self.shared.lock().observations[looked_at..].to_vec();
+            looked_at += news.len();
+            if let Some(found) = news.into_iter().find(|seen| wanted(seen)) {
+                return found;
             }
-            // Whatever it is, or that some were missed: look at all again. The sender lives as long as we do.
+            // Whatever it is, or that some were missed: look. The sender lives as long as we do.
             let _news = receiver.recv().await;
         }
     }
@@ -365,7 +369,9 @@ pub(crate) fn now() -> Timestamp {
 
 /// Serves the requests of one connection.
 async fn serve(shared: std::sync::Weak<Shared>, stream: TcpStream) {
-    let nodelay = stream.set_nodelay(true);
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(error = &error as &dyn std::error::Error, "A connection cannot be told not to wait.");
+    }
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let shared = shared.clone();
         async move {
@@ -383,7 +389,7 @@ async fn serve(shared: std::sync::Weak<Shared>, stream: TcpStream) {
     // An error is either a cut on purpose or a client that went away.
     if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
     {
-        debug!(error = &error as &dyn std::error::Error, nodelay = nodelay.is_ok(), "A connection ended early.");
+        debug!(error = &error as &dyn std::error::Error, "A connection ended early.");
     }
 }
 

@@ -157,6 +157,10 @@ impl Pump {
                         self.stop(socket).await?;
                         return Ok(Flow::End(EndCause::HandsetHungUp));
                     }
+                    if call.is_overdue() {
+                        self.stop(socket).await?;
+                        return Ok(Flow::End(EndCause::TimeLimit));
+                    }
                     if call.shared.lock().faults.cut_media_after.is_some_and(|after| self.sent >= after) {
                         // No close, no goodbye: the socket is dropped by whoever called.
                         return Ok(Flow::Next);

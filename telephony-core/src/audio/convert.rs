@@ -233,9 +233,9 @@ mod tests {
                     decoder.decode(AudioFrame::new(wire, &silence).unwrap(), &mut samples).unwrap();
                     encoder.encode(&samples, &mut bytes);
                     assert_eq!(samples.len(), pcm.samples_in(frame));
-                    // A-law's silence is 8 and not 0, so its first samples rise to that.
                     assert_eq!(bytes.len(), silence.len());
                 }
+                // The last frame, because A-law's silence is not 0 and the first one has to rise to it.
                 assert_eq!(bytes, silence, "{wire}: silence stays silent");
             }
         }

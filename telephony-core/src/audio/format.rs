@@ -237,6 +237,15 @@ mod tests {
     }
 
     #[test]
+    fn formats_are_serialised_by_name() {
+        let json = r#"{"encoding":"mulaw","sample_rate_hz":8000}"#;
+        assert_eq!(serde_json::to_string(&AudioFormat::MULAW_8K).unwrap(), json);
+        assert_eq!(serde_json::from_str::<AudioFormat>(json).unwrap(), AudioFormat::MULAW_8K);
+        assert!(serde_json::from_str::<AudioFormat>(r#"{"encoding":"mulaw","sample_rate_hz":0}"#).is_err());
+        assert_eq!(serde_json::to_string(&[Encoding::Alaw, Encoding::Linear16]).unwrap(), r#"["alaw","linear16"]"#);
+    }
+
+    #[test]
     fn twenty_milliseconds_have_the_usual_sizes() {
         let frame = Duration::from_millis(20);
         assert_eq!(ALL.map(|format| format.bytes_in(frame)), [160, 160, 320, 640, 960, 1920]);
