@@ -1,2 +1,44 @@
-//! House tasks.
-fn main() {}
+//! House tasks: `cargo xtask <task>`.
+//!
+//! This crate depends on nothing, so that it builds when the rest does not.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
+
+mod step;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+House tasks.
+
+Usage: cargo xtask <TASK> [OPTIONS]
+
+Tasks:
+  test [STEP…]   Set up what is missing, then check and test everything, or only the steps named
+  test --list    Say what the steps are
+  help           Say this
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = match arguments.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let outcome = match task {
+        "test" => test::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        unknown => Err(format!("there is no task {unknown:?}; `cargo xtask help` lists them")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

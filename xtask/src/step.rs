@@ -1,0 +1,60 @@
+//! Running other programs.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+/// A program to run in the workspace's root.
+pub(crate) struct Step {
+    command: Command,
+    shown: String,
+}
+
+impl Step {
+    pub(crate) fn new(program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(root());
+        Self { command, shown: format!("{program} {}", arguments.join(" ")) }
+    }
+
+    /// The cargo that runs us.
+    pub(crate) fn cargo(arguments: &[&str]) -> Self {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let mut step = Self::new(&cargo, arguments);
+        step.shown = format!("cargo {}", arguments.join(" "));
+        step
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self.shown = format!("{name}={value:?} {}", self.shown);
+        self
+    }
+
+    /// Runs it, its output shown.
+    pub(crate) fn run(mut self) -> Result<(), String> {
+        println!("\n$ {}", self.shown);
+        let started = Instant::now();
+        let status = self.command.status().map_err(|error| format!("`{}` could not be run: {error}", self.shown))?;
+        let seconds = started.elapsed().as_secs();
+        if status.success() {
+            println!("  ok, {seconds} s");
+            Ok(())
+        } else {
+            Err(format!("`{}` failed after {seconds} s ({status})", self.shown))
+        }
+    }
+
+    /// Whether it runs and succeeds; its output is not shown.
+    pub(crate) fn succeeds(mut self) -> bool {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+}
+
+/// The workspace's root.
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}

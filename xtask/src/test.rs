@@ -1,0 +1,92 @@
+//! `cargo xtask test`: set up what a fresh machine lacks, then check and test everything.
+
+use std::time::Instant;
+
+use crate::step::Step;
+
+/// A step of the test run: its name, what it is for, and what it does.
+struct Stage {
+    name: &'static str,
+    about: &'static str,
+    run: fn() -> Result<(), String>,
+}
+
+const STAGES: &[Stage] = &[
+    Stage { name: "tools", about: "install what is missing: a C compiler, cargo-nextest", run: tools },
+    Stage { name: "format", about: "the code is formatted", run: format },
+    Stage { name: "lint", about: "no warning from the compiler or clippy, in every target and feature", run: lint },
+    Stage { name: "test", about: "unit, conformance, property and cross-crate tests", run: test },
+    Stage { name: "doctest", about: "the examples in the documentation", run: doctest },
+    Stage { name: "docs", about: "the documentation builds without warnings", run: docs },
+    Stage { name: "policy", about: "licences, banned and duplicate crates, if cargo-deny is installed", run: policy },
+];
+
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    if arguments.iter().any(|argument| argument == "--list") {
+        for stage in STAGES {
+            println!("{:<8} {}", stage.name, stage.about);
+        }
+        return Ok(());
+    }
+    let unknown = arguments.iter().find(|name| STAGES.iter().all(|stage| stage.name != name.as_str()));
+    if let Some(unknown) = unknown {
+        return Err(format!("there is no step {unknown:?}; `cargo xtask test --list` lists them"));
+    }
+    let started = Instant::now();
+    for stage in STAGES {
+        if arguments.is_empty() || arguments.iter().any(|name| name == stage.name) {
+            println!("\n== {}: {}", stage.name, stage.about);
+            (stage.run)().map_err(|reason| format!("step {}: {reason}", stage.name))?;
+        }
+    }
+    println!("\nEverything passed in {} s.", started.elapsed().as_secs());
+    Ok(())
+}
+
+fn tools() -> Result<(), String> {
+    if !Step::new("cc", &["--version"]).succeeds() {
+        install_package("build-essential").map_err(|reason| {
+            format!("a C compiler is needed for the TLS library and could not be installed: {reason}")
+        })?;
+    }
+    if !Step::cargo(&["nextest", "--version"]).succeeds() {
+        Step::cargo(&["install", "--locked", "cargo-nextest"]).run()?;
+    }
+    println!("  a C compiler and cargo-nextest are there");
+    Ok(())
+}
+
+/// Installs a Debian package. Without the rights for that, the error says what to install.
+fn install_package(name: &str) -> Result<(), String> {
+    let advice = |reason| format!("{reason}; install the package {name} yourself");
+    Step::new("apt-get", &["update", "-qq"]).run().map_err(advice)?;
+    Step::new("apt-get", &["install", "-y", "-qq", name]).env("DEBIAN_FRONTEND", "noninteractive").run().map_err(advice)
+}
+
+fn format() -> Result<(), String> {
+    Step::cargo(&["fmt", "--all", "--check"]).run()
+}
+
+fn lint() -> Result<(), String> {
+    Step::cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]).run()
+}
+
+fn test() -> Result<(), String> {
+    Step::cargo(&["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]).run()
+}
+
+fn doctest() -> Result<(), String> {
+    Step::cargo(&["test", "--doc", "--workspace", "--all-features"]).run()
+}
+
+fn docs() -> Result<(), String> {
+    Step::cargo(&["doc", "--no-deps", "--workspace", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings").run()
+}
+
+fn policy() -> Result<(), String> {
+    if !Step::cargo(&["deny", "--version"]).succeeds() {
+        println!("  skipped: cargo-deny is not installed (cargo install --locked cargo-deny)");
+        return Ok(());
+    }
+    Step::cargo(&["deny", "--offline", "--all-features", "check", "licenses", "bans", "sources"]).run()
+}
