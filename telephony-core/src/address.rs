@@ -215,6 +215,15 @@ impl Address {
             Self::Sip(_) => None,
         }
     }
+
+    /// The address as carriers write it: the number with its `+`, or the URI. Not for logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Phone(number) => number.as_e164(),
+            Self::Sip(uri) => uri.as_str(),
+        }
+    }
 }
 
 /// Why a text is no [`Address`].

@@ -116,6 +116,8 @@ pub struct StatusChange {
     pub raw_status: String,
     /// Why, in the carrier's words: a hang-up cause, a detail.
     pub reason: Option<String>,
+    /// Why the other side could not be had, more closely than the status says it.
+    pub refusal: Option<Refusal>,
     /// Which way the call goes.
     pub direction: Option<Direction>,
     /// How long it lasted, on final states.
@@ -126,13 +128,20 @@ impl StatusChange {
     /// A change to a status, with the carrier's word for it.
     #[must_use]
     pub fn new(status: Option<CallStatus>, raw_status: impl Into<String>) -> Self {
-        Self { status, raw_status: raw_status.into(), reason: None, direction: None, duration: None }
+        Self { status, raw_status: raw_status.into(), reason: None, refusal: None, direction: None, duration: None }
     }
 
     /// Adds why.
     #[must_use]
     pub fn with_reason(mut self, reason: Option<String>) -> Self {
         self.reason = reason;
+        self
+    }
+
+    /// Adds why the other side could not be had.
+    #[must_use]
+    pub fn with_refusal(mut self, refusal: Option<Refusal>) -> Self {
+        self.refusal = refusal;
         self
     }
 
@@ -149,6 +158,19 @@ impl StatusChange {
         self.duration = duration;
         self
     }
+}
+
+/// Why the other side could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Somebody declined the call.
+    Declined,
+    /// There is no such number.
+    InvalidNumber,
+    /// There is such a number, and it cannot be reached.
+    Unreachable,
 }
 
 /// Why a carrier asks what to do.

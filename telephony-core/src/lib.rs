@@ -48,7 +48,7 @@ pub use config::{ConfigError, Problems, ProviderConfig};
 pub use descriptor::{Package, ProviderContext, ProviderDescriptor, ProviderFactory, Registration, registered};
 pub use error::{BoxError, CarrierMessage, CarrierWords, FieldProblem, Retry, TelephonyError, error_chain};
 pub use event::{
-    CallEvent, CallEventKind, InstructionWanted, RecordingEvent, RecordingState, StatusChange, StreamEvent,
+    CallEvent, CallEventKind, InstructionWanted, RecordingEvent, RecordingState, Refusal, StatusChange, StreamEvent,
 };
 pub use id::{CallId, CallIdError, CallRef, OrganizationId, UserId, WorkflowId, WorkflowRunId};
 pub use instruction::{Bridge, CallInstruction, Conference, GatherDigits, Play, Reject, Say, Stream, Then};
