@@ -1,1 +1,37 @@
-//! Being written.
+//! The telephony gateway: what carriers talk to, and who talks for us.
+//!
+//! It answers webhooks (verified, read, written to a ledger, then acknowledged), takes the carriers' media sockets, turns
+//! their audio into clean linear samples for an agent and back, and follows each call to its end and its price. It knows no
+//! carrier: providers are found through the registry by name.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`server`] | the listener and its routes |
+//! | [`ledger`], [`reducer`] | what happened to a call, and what that adds up to |
+//! | [`media`], [`agent`] | a call's audio without a socket, and who hears and speaks it |
+//! | [`place_call`](place_call()) | one outbound call from dialling to the bill |
+//! | [`run`] | the program `telephony` |
+//!
+//! A gateway with a provider of your own is a program of a few lines: name the crate, so that it is linked, and run.
+//!
+//! ```ignore
+//! use telephony_acme as _;
+//!
+//! fn main() -> std::process::ExitCode {
+//!     telephony_gateway::run()
+//! }
+//! ```
+
+pub mod agent;
+mod cli;
+pub mod ledger;
+pub mod media;
+mod place_call;
+pub mod reducer;
+pub mod server;
+mod timeline;
+mod token;
+
+pub use cli::run;
+pub use place_call::{AgentChoice, CallOrder, CallOutcome, CallReport, PlaceCallError, place_call};
+pub use timeline::TimelineEntry;

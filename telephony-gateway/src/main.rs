@@ -1,2 +1,5 @@
-//! The gateway.
-fn main() {}
+//! The program `telephony`.
+
+fn main() -> std::process::ExitCode {
+    telephony_gateway::run()
+}
