@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use telephony_core::{CallEvent, CallRef, Timestamp, WorkflowRunId};
+use telephony_core::{CallEvent, CallEventKind, CallRef, Timestamp, WorkflowRunId};
 use tokio::sync::watch;
 
 use crate::reducer::{CallSummary, reduce};
@@ -30,15 +30,6 @@ pub struct RunRecord {
     pub repeated: usize,
     /// What the rows add up to.
     pub summary: CallSummary,
-}
-
-/// What came of appending events.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Written {
-    /// How the carrier knows the call.
-    pub call: CallRef,
-    /// Of each event, whether it was new.
-    pub new: Vec<bool>,
 }
 
 /// The calls of a gateway. Kept in memory.
@@ -77,7 +68,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes events. One that is there already is counted and not written again.
+    /// Writes events. One that is there already is counted and not written again. `written` is told of each event, and whether
+    /// it was new, before anybody who [watches](Self::watch) learns of it.
     ///
     /// # Errors
     ///
@@ -87,14 +79,15 @@ impl Ledger {
         run: WorkflowRunId,
         events: Vec<CallEvent>,
         received_at: Timestamp,
-    ) -> Result<Written, UnknownRun> {
+        mut written: impl FnMut(&CallEvent, bool),
+    ) -> Result<CallRef, UnknownRun> {
         let runs = self.lock();
         let sender = runs.get(&run).ok_or(UnknownRun)?;
-        let mut new = Vec::with_capacity(events.len());
         sender.send_modify(|record| {
             for event in events {
+                let event = about_this_call(&record.call, event);
                 let known = record.entries.iter().any(|known| known.event.dedupe_key == event.dedupe_key);
-                new.push(!known);
+                written(&event, !known);
                 if known {
                     record.repeated += 1;
                     continue;
@@ -104,8 +97,7 @@ impl Ledger {
             }
             record.summary = reduce(record.entries.iter().map(|entry| &entry.event));
         });
-        let call = sender.borrow().call.clone();
-        Ok(Written { call, new })
+        Ok(sender.borrow().call.clone())
     }
 
     /// What is known of a run, now and whenever it changes.
@@ -123,9 +115,24 @@ impl Ledger {
     }
 }
 
+/// An event that names another call than the run's is of another leg, whatever the carrier's provider took it for: it must
+/// neither move the call nor change how the call is reached.
+fn about_this_call(call: &CallRef, mut event: CallEvent) -> CallEvent {
+    if let (Some(own), Some(named)) = (call.id(), event.call.id())
+        && own != named
+    {
+        event.kind = match event.kind {
+            CallEventKind::Status(change) => CallEventKind::OtherLeg(change),
+            other => other,
+        };
+        event.call = call.clone();
+    }
+    event
+}
+
 #[cfg(test)]
 mod tests {
-    use telephony_core::{CallEventKind, CallId, CallStatus, StatusChange};
+    use telephony_core::{CallId, CallStatus, StatusChange};
 
     use super::*;
 
@@ -134,21 +141,42 @@ mod tests {
         CallEvent::new(call, key, CallEventKind::Status(StatusChange::new(Some(status), "word")))
     }
 
+    fn append(ledger: &Ledger, run: WorkflowRunId, events: Vec<CallEvent>) -> Result<(CallRef, Vec<bool>), UnknownRun> {
+        let mut new = Vec::new();
+        let call = ledger.append(run, events, Timestamp::UNIX_EPOCH, |_, is_new| new.push(is_new))?;
+        Ok((call, new))
+    }
+
     #[test]
     fn an_event_is_written_once_and_moves_the_call() {
         let ledger = Ledger::new();
         let run = WorkflowRunId::generate();
-        assert_eq!(ledger.append(run, Vec::new(), Timestamp::UNIX_EPOCH), Err(UnknownRun));
+        assert_eq!(append(&ledger, run, Vec::new()), Err(UnknownRun));
         ledger.open(run);
         let watching = ledger.watch(run).unwrap();
         let events = || vec![status("a", CallStatus::Ringing), status("b", CallStatus::InProgress)];
-        let written = ledger.append(run, events(), Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(written.new, [true, true]);
-        let again = ledger.append(run, events(), Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(again.new, [false, false]);
+        let (call, new) = append(&ledger, run, events()).unwrap();
+        assert_eq!(new, [true, true]);
+        let (_, again) = append(&ledger, run, events()).unwrap();
+        assert_eq!(again, [false, false]);
         let record = watching.borrow();
         assert_eq!((record.entries.len(), record.repeated), (2, 2));
         assert_eq!(record.summary.status, Some(CallStatus::InProgress));
-        assert_eq!(written.call.handle("leg"), Some("l-1"));
+        assert_eq!(call.handle("leg"), Some("l-1"));
+    }
+
+    #[test]
+    fn another_leg_neither_moves_the_call_nor_takes_its_place() {
+        let ledger = Ledger::new();
+        let run = WorkflowRunId::generate();
+        ledger.open(run);
+        append(&ledger, run, vec![status("a", CallStatus::InProgress)]).unwrap();
+        let mut other = status("b", CallStatus::Completed);
+        other.call = CallRef::new(CallId::new("c-2").unwrap());
+        let (call, _) = append(&ledger, run, vec![other]).unwrap();
+        assert_eq!(call.to_string(), "c-1");
+        let record = ledger.watch(run).unwrap().borrow().clone();
+        assert_eq!(record.summary.status, Some(CallStatus::InProgress));
+        assert!(matches!(record.entries[1].event.kind, CallEventKind::OtherLeg(_)));
     }
 }

@@ -354,10 +354,13 @@ fn learn(gateway: &Gateway, run: &Run, snapshot: CallSnapshot) {
     let key = format!("asked:{status}");
     let change = StatusChange::new(Some(status), snapshot.raw_status).with_duration(snapshot.duration);
     let event = CallEvent::new(snapshot.call, key, CallEventKind::Status(change));
-    if let Ok(written) = gateway.ledger().append(run.id, vec![event], Timestamp::now_utc())
-        && written.new == [true]
-    {
-        run.timeline.note("rest", "status asked", status.to_string());
+    let appended = gateway.ledger().append(run.id, vec![event], Timestamp::now_utc(), |_, new| {
+        if new {
+            run.timeline.note("rest", "status asked", status.to_string());
+        }
+    });
+    if appended.is_err() {
+        warn!(run = %run.id, "A run is not in the ledger any more.");
     }
 }
 

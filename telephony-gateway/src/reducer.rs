@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use telephony_core::{AnsweredBy, CallCost, CallEvent, CallEventKind, CallStatus, Refusal};
+use telephony_core::{AnsweredBy, CallCost, CallEvent, CallEventKind, CallStatus, InstructionWanted, Refusal};
 
 /// What the events of a call add up to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +50,11 @@ pub fn reduce<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> CallSummar
                     }
                 }
                 summary.duration = change.duration.or(summary.duration);
+            }
+            // Some carriers ask what an answered call shall do before they report that it was answered, or instead.
+            CallEventKind::InstructionWanted { because: InstructionWanted::Answered } => {
+                summary.answered = true;
+                summary.status = summary.status.max(Some(CallStatus::InProgress));
             }
             CallEventKind::AnsweredBy { who } => summary.answered_by = Some(*who),
             // A price is never taken back to "not rated yet".

@@ -1,2 +1,3 @@
-//! Conformance.
+//! The conformance suite against this provider.
+
 fn main() {}

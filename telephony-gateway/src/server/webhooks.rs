@@ -72,17 +72,16 @@ pub(super) async fn receive(
 
 /// Appends what is new to the ledger, before anything is acknowledged.
 fn write_down(shared: &Shared, run: &Run, events: Vec<CallEvent>, received_at: Timestamp) -> Option<CallRef> {
-    let kinds: Vec<CallEventKind> = events.iter().map(|event| event.kind.clone()).collect();
-    let written = shared.ledger.append(run.id, events, received_at).ok()?;
-    for (kind, new) in kinds.iter().zip(&written.new) {
-        if *new {
-            info!(run = %run.id, call_id = %written.call, event = timeline::describe(kind).0, "A call event was written.");
-            run.timeline.note_event(kind);
+    let appended = shared.ledger.append(run.id, events, received_at, |event, new| {
+        let name = timeline::describe(&event.kind).0;
+        info!(run = %run.id, call_id = %event.call, event = name, new, "A call event came.");
+        if new {
+            run.timeline.note_event(&event.kind);
         } else {
-            run.timeline.note("webhook", "repeated", "known already, and moves nothing");
+            run.timeline.note("webhook", "repeated", name);
         }
-    }
-    Some(written.call)
+    });
+    appended.ok()
 }
 
 /// What the call does next: it streams to the agent, once.
