@@ -1,1 +1,152 @@
-//! Being written.
+//! What every telephony provider owes, as named trials: the conformance suite.
+//!
+//! A provider crate runs it as its own test, `tests/conformance.rs` with `harness = false`, and with its simulator:
+//!
+//! ```ignore
+//! use telephony_testkit::Conformance;
+//!
+//! fn main() -> std::process::ExitCode {
+//!     Conformance::of(&telephony_acme::DESCRIPTOR, &telephony_acme::SIMULATOR).all().run()
+//! }
+//! ```
+//!
+//! Trials follow from the capabilities that the provider declares, both ways: what is declared must work against the
+//! simulator, what is not must answer `Unsupported` and send nothing. Each is called `suite::operation::what`, runs alone
+//! (`cargo test conformance -- faults::initiate_call`), and fails with what was expected, what was seen and where that is
+//! specified.
+//!
+//! | suite | with | what |
+//! | --- | --- | --- |
+//! | [`Configuration`](Suite::Configuration) | nothing | schema, every mistake named at once, no secret shown |
+//! | [`Rest`](Suite::Rest) | the simulator | every operation and option |
+//! | [`Faults`](Suite::Faults) | a server and a network that misbehave | the error that each failure becomes; what is repeated and what never |
+//! | [`Webhooks`](Suite::Webhooks) | webhooks of a simulated call | verification, tampering, identification, dedupe keys |
+//! | [`Answers`](Suite::Answers) | the simulator's own reader | every instruction |
+//! | [`Media`](Suite::Media) | the carrier's end of the protocol | audio, marks, clear, digits, garbage |
+//! | [`Calls`](Suite::Calls) | whole calls | audio both ways, every way to end, inbound, faults of delivery |
+
+mod customer;
+mod subject;
+mod suites;
+mod transport;
+mod trial;
+
+use std::{collections::BTreeSet, process::ExitCode, sync::Arc};
+
+use libtest_mimic::Arguments;
+use serde_json::Value;
+use telephony_core::ProviderDescriptor;
+use telephony_sandbox::SimulatorDescriptor;
+
+use subject::Subject;
+use trial::Trial;
+
+/// A part of the conformance suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Suite {
+    /// The account's configuration.
+    Configuration,
+    /// The carrier's REST API, as the simulator plays it.
+    Rest,
+    /// What becomes of failures.
+    Faults,
+    /// Webhooks.
+    Webhooks,
+    /// What the carrier is told to do.
+    Answers,
+    /// The media protocol, without a socket.
+    Media,
+    /// Whole calls.
+    Calls,
+}
+
+impl Suite {
+    /// Every suite.
+    pub const ALL: &'static [Self] =
+        &[Self::Configuration, Self::Rest, Self::Faults, Self::Webhooks, Self::Answers, Self::Media, Self::Calls];
+
+    fn trials(self, subject: &Arc<Subject>) -> Vec<Trial> {
+        match self {
+            Self::Configuration => suites::configuration::trials(subject),
+            Self::Rest => suites::rest::trials(subject),
+            Self::Faults => suites::faults::trials(subject),
+            Self::Webhooks => suites::webhooks::trials(subject),
+            Self::Answers => suites::answers::trials(subject),
+            Self::Media => suites::media::trials(subject),
+            Self::Calls => suites::calls::trials(subject),
+        }
+    }
+}
+
+/// The conformance suite for one provider.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Conformance {
+    descriptor: &'static ProviderDescriptor,
+    simulator: &'static SimulatorDescriptor,
+    fixture: Option<Value>,
+    suites: BTreeSet<Suite>,
+}
+
+/// How one trial went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrialReport {
+    /// `suite::operation::what`.
+    pub name: String,
+    /// What was expected, what was seen, and where that is specified; `None` if all was well.
+    pub failure: Option<String>,
+}
+
+impl Conformance {
+    /// The suite for a provider and the simulator of its carrier. Choose [`all`](Self::all) of it, or [`suite`](Self::suite)s.
+    pub fn of(descriptor: &'static ProviderDescriptor, simulator: &'static SimulatorDescriptor) -> Self {
+        Self { descriptor, simulator, fixture: None, suites: BTreeSet::new() }
+    }
+
+    /// A configuration as a customer would write it, in JSON, with values for every field that matters. Without one, the
+    /// simulator's account serves.
+    ///
+    /// # Panics
+    ///
+    /// If the text is no JSON: it is the test's own.
+    pub fn fixture(mut self, json: &str) -> Self {
+        #[expect(clippy::expect_used, reason = "documented: a mistake in the test itself")]
+        let fixture = serde_json::from_str(json).expect("the fixture is JSON");
+        self.fixture = Some(fixture);
+        self
+    }
+
+    /// Every suite.
+    pub fn all(mut self) -> Self {
+        self.suites.extend(Suite::ALL);
+        self
+    }
+
+    /// One suite more.
+    pub fn suite(mut self, suite: Suite) -> Self {
+        self.suites.insert(suite);
+        self
+    }
+
+    /// Runs as a test program does: reads the arguments of the process, prints, and says how it went.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let arguments = Arguments::from_args();
+        let trials = self.trials().into_iter().map(Trial::into_mimic).collect();
+        libtest_mimic::run(&arguments, trials).exit_code()
+    }
+
+    /// Runs the trials whose name contains `filter`, one after the other, and returns how each went: for tests of the suite
+    /// itself.
+    #[must_use]
+    pub fn report(self, filter: &str) -> Vec<TrialReport> {
+        let chosen = self.trials().into_iter().filter(|trial| trial.name().contains(filter));
+        chosen.map(|trial| TrialReport { name: trial.name().to_owned(), failure: trial.run().err() }).collect()
+    }
+
+    fn trials(self) -> Vec<Trial> {
+        let subject = Arc::new(Subject::new(self.descriptor, self.simulator, self.fixture));
+        self.suites.iter().flat_map(|suite| suite.trials(&subject)).collect()
+    }
+}

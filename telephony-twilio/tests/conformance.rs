@@ -1,3 +1,9 @@
 //! The conformance suite against this provider.
 
-fn main() {}
+use std::process::ExitCode;
+
+use telephony_testkit::Conformance;
+
+fn main() -> ExitCode {
+    Conformance::of(&telephony_twilio::DESCRIPTOR, &telephony_twilio::SIMULATOR).all().run()
+}

@@ -1,0 +1,164 @@
+//! The provider under test.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use telephony_core::{
+    CallId, CallRef, CallUrls, Capability, OutboundCall, PhoneNumber, ProviderContext, ProviderDescriptor,
+    TelephonyError, TelephonyProvider, Url, config,
+    http::{HttpPolicy, Transport, TransportErrorKind},
+};
+use telephony_sandbox::{DIAL_PLAN, Sandbox, SandboxOptions, SimulatorDescriptor};
+
+use crate::{
+    transport::Broken,
+    trial::{OrFail, Outcome, expect},
+};
+
+/// Where no carrier is.
+const NOWHERE: &str = "http://127.0.0.1:9/";
+
+/// The provider under test, its simulator and an account.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) descriptor: &'static ProviderDescriptor,
+    pub(crate) simulator: &'static SimulatorDescriptor,
+    /// The customer's configuration, without `provider`.
+    pub(crate) fixture: Value,
+}
+
+impl Subject {
+    pub(crate) fn new(
+        descriptor: &'static ProviderDescriptor,
+        simulator: &'static SimulatorDescriptor,
+        fixture: Option<Value>,
+    ) -> Self {
+        let nowhere = url(NOWHERE);
+        let mut fixture = fixture.unwrap_or_else(|| simulator.build().account(&nowhere));
+        if let Some(fields) = fixture.as_object_mut() {
+            fields.remove(config::PROVIDER_FIELD);
+        }
+        Self { descriptor, simulator, fixture }
+    }
+
+    pub(crate) fn has(&self, capability: Capability) -> bool {
+        self.descriptor.capabilities().has(capability)
+    }
+
+    /// The account as it is configured with its API at a URL.
+    pub(crate) fn account_at(&self, api: &Url) -> Value {
+        self.simulator.build().account(api)
+    }
+
+    /// A provider that never asks anybody: its network is broken, and counts.
+    pub(crate) fn offline(&self) -> Result<(Arc<dyn TelephonyProvider>, Arc<Broken>), String> {
+        let network = Arc::new(Broken::new(TransportErrorKind::NotSent));
+        let provider = self.provider(&self.account_at(&url(NOWHERE)), network.clone())?;
+        Ok((provider, network))
+    }
+
+    /// A provider with a network of the kit's, and little patience.
+    pub(crate) fn provider(
+        &self,
+        account: &Value,
+        network: Arc<dyn Transport>,
+    ) -> Result<Arc<dyn TelephonyProvider>, String> {
+        let context = ProviderContext::with_transport(network).with_http_policy(impatient());
+        self.descriptor.build(account, context).or_fail("building the provider from the account")
+    }
+
+    /// A provider with a real network.
+    pub(crate) fn online(&self, account: &Value) -> Result<Arc<dyn TelephonyProvider>, String> {
+        let context = ProviderContext::network().or_fail("setting up HTTP")?.with_http_policy(impatient());
+        self.descriptor.build(account, context).or_fail("building the provider from the account")
+    }
+
+    /// A simulated carrier that does not take its time, and a provider for its account.
+    pub(crate) async fn sandbox(
+        &self,
+        options: SandboxOptions,
+    ) -> Result<(Sandbox, Arc<dyn TelephonyProvider>), String> {
+        let sandbox = Sandbox::start(self.simulator, options).await.or_fail("starting the simulator")?;
+        let provider = self.online(&sandbox.account())?;
+        Ok((sandbox, provider))
+    }
+
+    /// The reference of a call that never was.
+    pub(crate) fn unknown_call(&self) -> Result<CallRef, String> {
+        let id = self.simulator.build().new_call_id();
+        CallId::new(id).map(CallRef::new).or_fail("reading an id that the simulator made")
+    }
+
+    /// The values of the secret fields of the account, those that are long enough to be recognised.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let names = config::secret_fields(&self.descriptor.config_schema());
+        let texts = names.iter().filter_map(|name| self.fixture.get(name).and_then(Value::as_str));
+        texts.filter(|text| text.len() >= 6).map(str::to_owned).collect()
+    }
+
+    /// Fails if any of the account's secrets stands in what a value prints.
+    pub(crate) fn shows_no_secret(&self, value: &impl Debug) -> Outcome {
+        let text = format!("{value:?} {value:#?}");
+        for secret in self.secrets() {
+            // A key of several lines may be shown in part.
+            for line in secret.lines().filter(|line| line.len() >= 6) {
+                expect(!text.contains(line), "no secret of the configuration is shown", "one in the Debug output")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Quick handsets and bills.
+pub(crate) fn quick() -> SandboxOptions {
+    SandboxOptions::default()
+        .with_ring(Duration::from_millis(40))
+        .with_no_answer_after(Duration::from_millis(400))
+        .with_rating_delay(Duration::from_millis(120))
+}
+
+fn impatient() -> HttpPolicy {
+    HttpPolicy::default().with_attempt_timeout(Duration::from_secs(2))
+}
+
+/// Fails unless an operation that the provider lacks says so and sends nothing.
+pub(crate) fn refused_quietly<T: Debug>(
+    outcome: Result<T, TelephonyError>,
+    capability: Capability,
+    network: &Broken,
+) -> Outcome {
+    let refused =
+        matches!(&outcome, Err(TelephonyError::Unsupported { capability: named, .. }) if *named == capability);
+    expect(refused, format_args!("Unsupported {{ {capability} }}, as the capability is not declared"), &outcome)?;
+    expect(network.requests() == 0, "nothing is sent", network.requests())
+}
+
+/// A call to a handset of the dial plan, which reports to a customer's server.
+pub(crate) fn call(sandbox: &Sandbox, handset: usize, urls: CallUrls) -> Result<OutboundCall, String> {
+    let from = sandbox.numbers().into_iter().next().or_fail("the account has a number")?;
+    Ok(OutboundCall::new(number(DIAL_PLAN[handset].number), from, urls))
+}
+
+/// URLs that nobody is asked at.
+pub(crate) fn nobodys_urls() -> CallUrls {
+    CallUrls {
+        answer: url("http://127.0.0.1:9/answer"),
+        events: url("http://127.0.0.1:9/events"),
+        media: url("ws://127.0.0.1:9/media"),
+    }
+}
+
+/// A call that no carrier is to see.
+pub(crate) fn any_call() -> OutboundCall {
+    OutboundCall::new(number("+12025550100"), number("+13035550100"), nobodys_urls())
+}
+
+#[expect(clippy::expect_used, reason = "the kit's own constants")]
+pub(crate) fn number(text: &str) -> PhoneNumber {
+    text.parse().expect("a number of the kit's")
+}
+
+#[expect(clippy::expect_used, reason = "the kit's own constants")]
+pub(crate) fn url(text: &str) -> Url {
+    text.parse().expect("a URL of the kit's")
+}
