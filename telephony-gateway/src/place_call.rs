@@ -37,6 +37,9 @@ const STREAM_CLOSES: Duration = Duration::from_secs(5);
 /// How long to wait for the price of a call.
 const RATED_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long to wait for the first report of a call of which it is not known whether it was placed.
+const UNKNOWN_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long to wait for the end of a call that was told to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -293,13 +296,26 @@ async fn follow(
 ) -> Result<(RunRecord, Option<CallCost>), PlaceCallError> {
     let provider = run.provider.as_ref();
     run.timeline.note("rest", "dial", format!("{} from {}", call.to, call.from));
-    let accepted = lines.until(provider.initiate_call(call)).await?;
-    run.timeline.note("rest", "accepted", format!("{:?}, call {}", accepted.raw_status, accepted.call));
     let ledger = gateway.ledger();
-    // The run was opened above and is not forgotten while this gateway lives.
-    let (Ok(()), Ok(mut record)) = (ledger.learn(run.id, &accepted.call), ledger.watch(run.id)) else {
-        unreachable!("an open run is in the ledger")
-    };
+    // The run was opened by the caller and is not forgotten while this gateway lives.
+    let Ok(mut record) = ledger.watch(run.id) else { unreachable!("an open run is in the ledger") };
+    match lines.until(provider.initiate_call(call)).await {
+        Ok(accepted) => {
+            run.timeline.note("rest", "accepted", format!("{:?}, call {}", accepted.raw_status, accepted.call));
+            if ledger.learn(run.id, &accepted.call).is_err() {
+                warn!(run = %run.id, "A run is not in the ledger any more.");
+            }
+        }
+        // It may ring already. To dial again could call somebody twice; if it rings, the carrier will tell.
+        Err(unknown @ TelephonyError::OutcomeUnknown { .. }) => {
+            run.timeline.note("gateway", "outcome unknown", "waiting for the carrier to report the call");
+            let told = record.wait_for(|record| record.call.id().is_some());
+            if !matches!(lines.until(timeout(UNKNOWN_WITHIN, told)).await, Ok(Ok(_))) {
+                return Err(unknown.into());
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
 
     let mut stop = pin!(stop);
     tokio::select! {

@@ -383,3 +383,178 @@ fn samples_in(duration: Duration) -> usize {
 fn duration_of(samples: u64) -> Duration {
     Duration::from_nanos(samples * (1_000_000_000 / u64::from(AGENT_RATE_HZ.get())))
 }
+
+#[cfg(test)]
+mod tests {
+    use telephony_core::{CallRef, MediaProfile, media::MediaAudio};
+
+    use super::*;
+
+    const FORMAT: AudioFormat = AudioFormat::LINEAR16_16K;
+    const FRAME: usize = 640;
+
+    /// A codec for tests: binary is audio, text is a mark that comes back, `start`, `stop` or `press`.
+    #[derive(Debug, Default)]
+    struct Plain;
+
+    impl MediaCodec for Plain {
+        fn decode<'a>(&'a mut self, message: WireMessage<'a>) -> Result<MediaEvent<'a>, MediaError> {
+            Ok(match message {
+                WireMessage::Binary(bytes) => {
+                    let frame =
+                        AudioFrame::new(FORMAT, bytes).map_err(|error| MediaError::malformed("audio", error))?;
+                    MediaEvent::Audio(MediaAudio::new(frame))
+                }
+                WireMessage::Text("start") => MediaEvent::Started(StreamStart::new(CallRef::unnamed(), FORMAT)),
+                WireMessage::Text("stop") => MediaEvent::Stopped,
+                WireMessage::Text("press") => MediaEvent::Digit { digit: '5', duration: None },
+                WireMessage::Text("fatal") => return Err(MediaError::UnsupportedFormat("opus".to_owned())),
+                WireMessage::Text(name) => MediaEvent::MarkReached { name },
+            })
+        }
+
+        fn encode(&mut self, command: MediaCommand<'_>, out: &mut WireBuffer) -> Result<(), MediaError> {
+            match command {
+                MediaCommand::Audio(frame) => out.binary(frame.bytes()),
+                MediaCommand::Mark { name } => {
+                    out.text().push_str("mark ").push_str(name);
+                }
+                MediaCommand::Clear => {
+                    out.text().push_str("clear");
+                }
+                _ => {}
+            }
+            Ok(())
+        }
+    }
+
+    /// An agent that does as it is told: at the start, and when a key is pressed.
+    #[derive(Debug)]
+    struct Told {
+        at_start: fn(&mut AgentLine),
+        at_key: fn(&mut AgentLine),
+    }
+
+    impl CallAgent for Told {
+        fn on_event(&mut self, event: AgentEvent<'_>, line: &mut AgentLine) {
+            match event {
+                AgentEvent::Started => (self.at_start)(line),
+                AgentEvent::Digit(_) => (self.at_key)(line),
+                _ => {}
+            }
+        }
+    }
+
+    fn session(at_start: fn(&mut AgentLine), at_key: fn(&mut AgentLine)) -> MediaSession {
+        let profile = MediaProfile::new(&[FORMAT]);
+        let mut session = MediaSession::new(Box::new(Plain), Box::new(Told { at_start, at_key }), profile, true);
+        session.receive(WireMessage::Text("start")).unwrap();
+        session
+    }
+
+    /// What is to be sent, texts as they are and audio as its length in samples, added up.
+    fn sent(session: &mut MediaSession) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        let mut samples = 0;
+        for message in session.output().iter() {
+            match message {
+                WireMessage::Binary(bytes) => samples += bytes.len() / 2,
+                WireMessage::Text(text) => {
+                    all.extend((samples > 0).then(|| samples.to_string()));
+                    samples = 0;
+                    all.push(text.to_owned());
+                }
+            }
+        }
+        all.extend((samples > 0).then(|| samples.to_string()));
+        session.sent();
+        all
+    }
+
+    /// The caller is silent for so many frames of 20 ms.
+    fn listen(session: &mut MediaSession, frames: usize) -> Result<(), SessionEnd> {
+        (0..frames).try_for_each(|_| session.receive(WireMessage::Binary(&[0; FRAME])))
+    }
+
+    #[test]
+    fn what_is_said_is_sent_before_its_mark() {
+        let mut session = session(
+            |line| {
+                line.say(&[1; 1_000]);
+                line.mark("one");
+                line.say(&[2; 500]);
+            },
+            |_| {},
+        );
+        assert_eq!(sent(&mut session), ["1000", "mark one", "500"]);
+    }
+
+    #[test]
+    fn the_carrier_is_never_sent_more_than_it_holds() {
+        // Thirty seconds are said at once; ten are sent, and more only as the caller hears them.
+        let mut session = session(|line| line.say(&vec![1; 480_000]), |_| {});
+        let first: usize = sent(&mut session)[0].parse().unwrap();
+        assert!((160_000..165_000).contains(&first), "{first}");
+        assert_eq!(sent(&mut session), [""; 0]);
+        listen(&mut session, 50).unwrap();
+        let more: usize = sent(&mut session)[0].parse().unwrap();
+        assert!((14_000..19_000).contains(&more), "a second was heard, and {more} samples were sent");
+    }
+
+    #[test]
+    fn an_interruption_drops_what_was_not_sent_and_clears_the_rest() {
+        let mut session = session(
+            |line| line.say(&vec![1; 480_000]),
+            |line| {
+                line.clear();
+                line.say(&[3; 100]);
+            },
+        );
+        sent(&mut session);
+        session.receive(WireMessage::Text("press")).unwrap();
+        assert_eq!(sent(&mut session), ["clear", "100"]);
+        assert_eq!(session.finish().0.clears, 1);
+    }
+
+    #[test]
+    fn a_hang_up_waits_for_the_last_word_to_be_heard() {
+        let mut session = session(
+            |line| {
+                line.say(&[1; 16_000]);
+                line.hang_up();
+                line.say(&[9; 16_000]);
+            },
+            |_| {},
+        );
+        assert_eq!(sent(&mut session), ["16000", &format!("mark {LAST_WORD}")], "nothing is said after the last word");
+        listen(&mut session, 40).unwrap();
+        assert_eq!(session.receive(WireMessage::Text(LAST_WORD)), Err(SessionEnd::Agent));
+        let (report, recording) = session.finish();
+        assert_eq!(report.said, Duration::from_secs(1));
+        // 40 frames of the caller's clock, and the rest of what was heard.
+        assert_eq!(recording.unwrap().duration(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_mark_that_never_comes_back_does_not_keep_the_call_up() {
+        let mut session = session(
+            |line| {
+                line.say(&[1; 16_000]);
+                line.hang_up();
+            },
+            |_| {},
+        );
+        // A second of speech and one and a half of grace.
+        listen(&mut session, 124).unwrap();
+        assert_eq!(listen(&mut session, 1), Err(SessionEnd::Agent));
+    }
+
+    #[test]
+    fn the_end_and_what_cannot_be_carried() {
+        let mut session = session(|_| {}, |_| {});
+        assert_eq!(session.receive(WireMessage::Binary(&[0; 3])), Ok(()), "one bad message does not end a call");
+        assert_eq!(session.receive(WireMessage::Text("stop")), Err(SessionEnd::Carrier));
+        assert!(matches!(session.receive(WireMessage::Text("fatal")), Err(SessionEnd::Refused(_))));
+        assert_eq!(session.finish().0.malformed, 1);
+    }
+}
