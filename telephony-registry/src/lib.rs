@@ -189,3 +189,13 @@ impl fmt::Debug for Registry {
         f.debug_set().entries(self.providers.keys()).finish()
     }
 }
+
+/// The examples of the READMEs, this crate's and the workspace's, compiled.
+#[cfg(doctest)]
+mod readmes {
+    #[doc = include_str!("../README.md")]
+    struct Own;
+
+    #[doc = include_str!("../../README.md")]
+    struct Workspace;
+}

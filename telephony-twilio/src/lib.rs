@@ -101,3 +101,8 @@ impl ProviderFactory for Twilio {
         Box::new(media::CarrierEnd::default())
     }
 }
+
+/// The README's example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

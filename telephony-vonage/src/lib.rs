@@ -110,3 +110,8 @@ impl ProviderFactory for Vonage {
         Box::new(media::CarrierEnd::default())
     }
 }
+
+/// The README's example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
