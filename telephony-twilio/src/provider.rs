@@ -178,7 +178,7 @@ impl TelephonyProvider for TwilioProvider {
             operation,
             carrier: CarrierMessage::default().with_message("the account has no such number"),
         })?;
-        self.api.update_number(&number.sid, inbound_form(binding)).await?;
+        self.api.update_number(&number.sid, inbound_form(binding, &number)).await?;
         let mut outcome = InboundConfigured::alone();
         if let Some(application) = number.voice_application_sid.filter(|_| binding.urls.is_some()) {
             outcome = outcome.and(format!("The number is no longer answered by the TwiML application {application}."));
@@ -225,17 +225,18 @@ fn account_info(account: api::Account, with_key: bool) -> Result<AccountInfo, Te
     Ok(info)
 }
 
-/// An application or trunk would overrule the URLs, so they are taken out when URLs are put in.
-fn inbound_form(binding: &InboundBinding) -> Form {
-    match &binding.urls {
-        Some(urls) => vec![
-            ("VoiceUrl", urls.answer.to_string()),
-            ("VoiceMethod", "POST".to_owned()),
-            ("StatusCallback", urls.events.to_string()),
-            ("StatusCallbackMethod", "POST".to_owned()),
-            ("VoiceApplicationSid", String::new()),
-            ("TrunkSid", String::new()),
-        ],
-        None => vec![("VoiceUrl", String::new()), ("StatusCallback", String::new())],
-    }
+/// An application or trunk overrules the URLs, so one that is set is taken out when URLs are put in. An empty text clears.
+fn inbound_form(binding: &InboundBinding, number: &Number) -> Form {
+    let Some(urls) = &binding.urls else {
+        return vec![("VoiceUrl", String::new()), ("StatusCallback", String::new())];
+    };
+    let mut form = vec![
+        ("VoiceUrl", urls.answer.to_string()),
+        ("VoiceMethod", "POST".to_owned()),
+        ("StatusCallback", urls.events.to_string()),
+        ("StatusCallbackMethod", "POST".to_owned()),
+    ];
+    form.extend(number.voice_application_sid.is_some().then(|| ("VoiceApplicationSid", String::new())));
+    form.extend(number.trunk_sid.is_some().then(|| ("TrunkSid", String::new())));
+    form
 }

@@ -245,7 +245,7 @@ async fn pointing_a_number_at_us_takes_out_what_would_overrule_it() {
         .and(path(format!("{ROOT}/IncomingPhoneNumbers/PN0100.json")))
         .and(wiremock::matchers::body_string(
             "VoiceUrl=https%3A%2F%2Fvoice.example.com%2Fa&VoiceMethod=POST&\
-             StatusCallback=https%3A%2F%2Fvoice.example.com%2Fe&StatusCallbackMethod=POST&VoiceApplicationSid=&TrunkSid=",
+             StatusCallback=https%3A%2F%2Fvoice.example.com%2Fe&StatusCallbackMethod=POST&VoiceApplicationSid=",
         ))
         .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
         .expect(1)

@@ -167,9 +167,9 @@ fn table<const N: usize>(head: [&str; N]) -> comfy_table::Table {
     table
 }
 
-/// A table as text, without blanks at the ends of its lines.
+/// A table as text, without the blanks around its lines.
 fn render(table: &comfy_table::Table) -> String {
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned() + "\n").collect()
 }
 
 #[cfg(test)]
