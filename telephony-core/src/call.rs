@@ -12,7 +12,8 @@ use crate::{
     money::CallCost,
 };
 
-/// Where the carrier reaches us about one call. The caller builds them; a provider never invents a URL.
+/// Where the carrier reaches us about one call. The caller builds them; a provider never invents a URL, and adds at most a mark
+/// to the query of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallUrls {
     /// Asked what the call shall do, once answered (`https://`).

@@ -8,6 +8,8 @@ use std::{
 };
 
 use serde_json::Value;
+// Links the providers into this test too.
+use telephony_gateway as _;
 
 fn telephony(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_telephony"))
@@ -157,5 +159,27 @@ fn an_interrupted_call_is_hung_up_first() {
         let output = call.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{rest:?}");
         assert!(text(&output.stdout).contains("completed"), "{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn the_log_says_much_and_nothing_that_is_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in simulated(folder.path()) {
+        let simulator = telephony_sandbox::find(&name).unwrap().build();
+        let account = simulator.account(&"http://127.0.0.1:9/".parse().unwrap());
+        let secrets =
+            telephony_core::config::secret_fields(&telephony_sandbox::find(&name).unwrap().provider().config_schema());
+        let output =
+            telephony(folder.path(), &["-vv", "call", "--sandbox", &name, "--to", "+12025550106", "--no-record"]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains("provider_request") || said.contains("A call event came."), "the log is on:\n{said}");
+        let values = secrets.iter().filter_map(|field| account[field].as_str()).flat_map(str::lines);
+        for secret in values.filter(|value| value.len() > 8) {
+            assert!(!said.contains(secret), "{name}: a secret is in the log:\n{said}");
+        }
+        for telling in ["2025550106", "3035550100", "Bearer", "Basic ", "/ws/"] {
+            assert!(!said.contains(telling), "{name}: {telling} is in the log:\n{said}");
+        }
     }
 }

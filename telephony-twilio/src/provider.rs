@@ -29,9 +29,7 @@ pub(crate) struct TwilioProvider {
 impl TwilioProvider {
     pub(crate) fn new(config: TwilioConfig, context: ProviderContext) -> Self {
         let timeout = std::time::Duration::from_secs(config.timeout_secs.get().into());
-        let policy = context.http_policy;
-        // A caller that is less patient than the configuration stays so.
-        let policy = if policy.attempt_timeout < timeout { policy } else { policy.with_attempt_timeout(timeout) };
+        let policy = context.http_policy.at_most(timeout);
         let http = HttpClient::new(NAME, context.transport, policy, error::map);
         let api = Api::new(http, config.clone());
         Self { config, api }

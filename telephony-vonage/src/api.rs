@@ -67,11 +67,7 @@ impl Hosts {
 impl Api {
     pub(crate) fn new(config: VonageConfig, tokens: Tokens, context: ProviderContext) -> Self {
         let timeout = std::time::Duration::from_secs(config.timeout_secs.get().into());
-        let mut policy = context.http_policy;
-        // A caller that is less patient than the configuration stays so.
-        if policy.attempt_timeout >= timeout {
-            policy = policy.with_attempt_timeout(timeout);
-        }
+        let mut policy = context.http_policy.at_most(timeout);
         if policy.requests_per_second.is_none() {
             policy = policy.with_requests_per_second(REQUESTS_PER_SECOND);
         }

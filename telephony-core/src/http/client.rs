@@ -57,6 +57,13 @@ impl HttpPolicy {
         self
     }
 
+    /// Bounds one attempt as [`with_attempt_timeout`](Self::with_attempt_timeout) does, unless it is bounded closer already:
+    /// for the patience that an account is configured with, under a caller who may have less.
+    #[must_use]
+    pub fn at_most(self, timeout: Duration) -> Self {
+        if self.attempt_timeout < timeout { self } else { self.with_attempt_timeout(timeout) }
+    }
+
     /// Spaces requests out.
     #[must_use]
     pub fn with_requests_per_second(mut self, rate: NonZeroU32) -> Self {
