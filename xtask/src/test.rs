@@ -12,13 +12,13 @@ struct Stage {
 }
 
 const STAGES: &[Stage] = &[
-    Stage { name: "tools", about: "install what is missing: a C compiler, cargo-nextest", run: tools },
+    Stage { name: "tools", about: "install what is missing: a C compiler, cargo-nextest, cargo-deny", run: tools },
     Stage { name: "format", about: "the code is formatted", run: format },
     Stage { name: "lint", about: "no warning from the compiler or clippy, in every target and feature", run: lint },
     Stage { name: "test", about: "unit, conformance, property and cross-crate tests", run: test },
     Stage { name: "doctest", about: "the examples in the documentation", run: doctest },
     Stage { name: "docs", about: "the documentation builds without warnings", run: docs },
-    Stage { name: "policy", about: "licences, banned and duplicate crates, if cargo-deny is installed", run: policy },
+    Stage { name: "policy", about: "licences, banned crates, sources", run: policy },
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -49,10 +49,12 @@ fn tools() -> Result<(), String> {
             format!("a C compiler is needed for the TLS library and could not be installed: {reason}")
         })?;
     }
-    if !Step::cargo(&["nextest", "--version"]).succeeds() {
-        Step::cargo(&["install", "--locked", "cargo-nextest"]).run()?;
+    for tool in ["nextest", "deny"] {
+        if !Step::cargo(&[tool, "--version"]).succeeds() {
+            Step::cargo(&["install", "--locked", &format!("cargo-{tool}")]).run()?;
+        }
     }
-    println!("  a C compiler and cargo-nextest are there");
+    println!("  a C compiler, cargo-nextest and cargo-deny are there");
     Ok(())
 }
 
@@ -84,9 +86,6 @@ fn docs() -> Result<(), String> {
 }
 
 fn policy() -> Result<(), String> {
-    if !Step::cargo(&["deny", "--version"]).succeeds() {
-        println!("  skipped: cargo-deny is not installed (cargo install --locked cargo-deny)");
-        return Ok(());
-    }
-    Step::cargo(&["deny", "--offline", "--all-features", "check", "licenses", "bans", "sources"]).run()
+    let check = ["--all-features", "--log-level", "error", "check", "licenses", "bans", "sources"];
+    Step::cargo(&[&["deny"], &check[..]].concat()).run()
 }
