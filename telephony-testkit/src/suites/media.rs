@@ -108,7 +108,9 @@ fn audio_in(subject: &Subject, format: AudioFormat) -> Outcome {
 }
 
 fn audio_out(subject: &Subject, format: AudioFormat) -> Outcome {
-    let (mut ends, _) = ends(subject, format)?;
+    let (mut ends, start) = ends(subject, format)?;
+    // The two directions may differ.
+    let format = start.outbound;
     let sample = format.encoding.bytes_per_sample();
     let (mut said, mut heard) = (Vec::new(), Vec::new());
     let mut wire = WireBuffer::new();
@@ -131,11 +133,10 @@ fn audio_out(subject: &Subject, format: AudioFormat) -> Outcome {
 }
 
 fn other_format(subject: &Subject) -> Outcome {
-    let formats = subject.descriptor.media().formats;
-    let (mut ends, _) = ends(subject, formats[0])?;
+    let (mut ends, start) = ends(subject, subject.descriptor.media().formats[0])?;
     let all = [AudioFormat::MULAW_8K, AudioFormat::ALAW_8K, AudioFormat::LINEAR16_8K, AudioFormat::LINEAR16_48K];
     let mut wire = WireBuffer::new();
-    for other in all.into_iter().filter(|other| *other != formats[0]) {
+    for other in all.into_iter().filter(|other| *other != start.outbound) {
         let bytes = [0; 320];
         let frame = AudioFrame::new(other, &bytes).or_fail("making a frame")?;
         let outcome = ends.ours.encode(MediaCommand::Audio(frame), &mut wire);
@@ -179,8 +180,8 @@ fn marks(subject: &Subject) -> Outcome {
 }
 
 fn clear(subject: &Subject) -> Outcome {
-    let format = subject.descriptor.media().formats[0];
-    let (mut ends, _) = ends(subject, format)?;
+    let (mut ends, start) = ends(subject, subject.descriptor.media().formats[0])?;
+    let format = start.outbound;
     let mut wire = WireBuffer::new();
     let partial = pattern(format.encoding.bytes_per_sample() * 3, 1);
     let frame = AudioFrame::new(format, &partial).or_fail("making a frame")?;
