@@ -33,6 +33,8 @@ pub mod redact;
 mod secret;
 pub mod signing;
 pub mod webhook;
+#[cfg(feature = "xml")]
+pub mod xml;
 
 pub use address::{
     Address, AddressError, PhoneNumber, PhoneNumberError, ReportedAddress, SipUri, SipUriError, redact_number,

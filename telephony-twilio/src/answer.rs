@@ -2,15 +2,11 @@
 //!
 //! Source: <https://www.twilio.com/docs/voice/twiml>. The end of a document ends the call, so nothing has to say it.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
-use quick_xml::{
-    Writer,
-    events::{BytesEnd, BytesStart, BytesText, Event},
-};
 use telephony_core::{
     Address, Bridge, CallInstruction, Conference, GatherDigits, Operation, PhoneNumber, Play, Reject, Say, Stream,
-    TelephonyError, Then, TransferRequest, Url, WebhookResponse,
+    TelephonyError, Then, TransferRequest, Url, WebhookResponse, xml::Element,
 };
 
 use crate::NAME;
@@ -181,83 +177,6 @@ fn redirect(then: &Then) -> Option<Element> {
 /// Whole seconds, begun ones counted.
 pub(crate) fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-/// An XML element being built.
-struct Element {
-    name: &'static str,
-    attributes: Vec<(&'static str, String)>,
-    text: String,
-    children: Vec<Element>,
-}
-
-impl Element {
-    fn new(name: &'static str) -> Self {
-        Self { name, attributes: Vec::new(), text: String::new(), children: Vec::new() }
-    }
-
-    fn attribute(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.attributes.push((name, value.into()));
-        self
-    }
-
-    fn optional(self, name: &'static str, value: Option<impl Into<String>>) -> Self {
-        match value {
-            Some(value) => self.attribute(name, value),
-            None => self,
-        }
-    }
-
-    fn text(mut self, text: &str) -> Self {
-        text.clone_into(&mut self.text);
-        self
-    }
-
-    fn with(mut self, child: Self) -> Self {
-        self.children.push(child);
-        self
-    }
-
-    fn with_all(mut self, children: impl IntoIterator<Item = Self>) -> Self {
-        self.children.extend(children);
-        self
-    }
-
-    fn into_xml(self) -> String {
-        let mut bytes = br#"<?xml version="1.0" encoding="UTF-8"?>"#.to_vec();
-        let mut writer = Writer::new(&mut bytes);
-        // Memory does not fail, and everything written is UTF-8.
-        let written = self.write(&mut writer);
-        debug_assert!(written.is_ok(), "writing into memory failed");
-        String::from_utf8(bytes).unwrap_or_default()
-    }
-
-    fn write(&self, writer: &mut Writer<&mut Vec<u8>>) -> std::io::Result<()> {
-        let mut start = BytesStart::new(self.name);
-        for (name, value) in &self.attributes {
-            start.push_attribute((*name, &*characters(value)));
-        }
-        if self.text.is_empty() && self.children.is_empty() {
-            return writer.write_event(Event::Empty(start));
-        }
-        writer.write_event(Event::Start(start))?;
-        if !self.text.is_empty() {
-            writer.write_event(Event::Text(BytesText::new(&characters(&self.text))))?;
-        }
-        for child in &self.children {
-            child.write(writer)?;
-        }
-        writer.write_event(Event::End(BytesEnd::new(self.name)))
-    }
-}
-
-/// A text without the characters that XML 1.0 cannot hold, escaped or not: one of them makes the document unreadable.
-///
-/// Source: <https://www.w3.org/TR/xml/#charsets>
-fn characters(text: &str) -> Cow<'_, str> {
-    let allowed =
-        |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-    if text.chars().all(allowed) { Cow::Borrowed(text) } else { text.chars().filter(|c| allowed(*c)).collect() }
 }
 
 #[cfg(test)]

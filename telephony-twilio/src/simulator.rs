@@ -11,11 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use quick_xml::{Reader, XmlVersion, events::Event};
 use serde_json::{Value, json};
 use telephony_core::{
     AnsweredBy, CallId, CallRef, CallStatus, Decimal, Direction, Secret, Timestamp, Url, audio::AudioFormat,
-    media::StreamStart, signing,
+    media::StreamStart, signing, xml::Node,
 };
 use telephony_sandbox::{
     Ask, Behaviour, CarrierSimulator, EndCause, Exchange, NewCall, Report, SimulatedCall, SimulatedNumber,
@@ -667,57 +666,4 @@ fn get<'a>(form: &'a Form, name: &str) -> Option<&'a str> {
 /// A file's name without `.json`.
 fn stem(file: &str) -> &str {
     file.strip_suffix(".json").unwrap_or(file)
-}
-
-/// An XML element.
-#[derive(Debug, Default)]
-struct Node {
-    name: String,
-    attributes: BTreeMap<String, String>,
-    text: String,
-    children: Vec<Node>,
-}
-
-impl Node {
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut reader = Reader::from_str(text);
-        reader.config_mut().expand_empty_elements = true;
-        let mut open: Vec<Self> = vec![Self::default()];
-        loop {
-            match reader.read_event().map_err(|error| error.to_string())? {
-                Event::Start(start) => {
-                    let mut node = Self { name: start.name().as_ref().to_owned(), ..Self::default() };
-                    for attribute in start.attributes() {
-                        let attribute = attribute.map_err(|error| error.to_string())?;
-                        let value =
-                            attribute.normalized_value(XmlVersion::Explicit1_0).map_err(|error| error.to_string())?;
-                        node.attributes.insert(attribute.key.as_ref().to_owned(), value.into_owned());
-                    }
-                    open.push(node);
-                }
-                Event::End(_) => {
-                    let node = open.pop().unwrap_or_default();
-                    open.last_mut().ok_or("an element is closed that was not open")?.children.push(node);
-                }
-                Event::Text(piece) => append(&mut open, &piece)?,
-                Event::CData(piece) => append(&mut open, &piece)?,
-                Event::GeneralRef(reference) => {
-                    let text = quick_xml::escape::unescape(&format!("&{};", &*reference))
-                        .map_err(|error| error.to_string())?
-                        .into_owned();
-                    append(&mut open, &text)?;
-                }
-                Event::Eof => break,
-                _ => {}
-            }
-        }
-        let [document] = open.try_into().map_err(|_| "an element is not closed")?;
-        let [root] = <[Self; 1]>::try_from(document.children).map_err(|_| "there is not one root")?;
-        Ok(root)
-    }
-}
-
-fn append(open: &mut [Node], text: &str) -> Result<(), String> {
-    open.last_mut().ok_or("text outside the root")?.text.push_str(text);
-    Ok(())
 }
