@@ -320,6 +320,47 @@ impl Drop for TextMessage<'_> {
     }
 }
 
+/// Audio waiting to fill a frame. Carriers want frames of one length, agents hand in pieces of any.
+#[derive(Clone, Debug, Default)]
+pub struct FrameQueue {
+    rest: Vec<u8>,
+}
+
+impl FrameQueue {
+    /// Hands in audio. `send` gets one or several whole frames at a time, in order; what does not fill a frame waits.
+    pub fn push(&mut self, frame_bytes: usize, mut audio: &[u8], mut send: impl FnMut(&[u8])) {
+        if !self.rest.is_empty() {
+            let (head, tail) = audio.split_at(audio.len().min(frame_bytes.saturating_sub(self.rest.len())));
+            self.rest.extend_from_slice(head);
+            if self.rest.len() < frame_bytes {
+                return;
+            }
+            send(&self.rest);
+            self.rest.clear();
+            audio = tail;
+        }
+        let (whole, rest) = audio.split_at(audio.len() - audio.len() % frame_bytes.max(1));
+        if !whole.is_empty() {
+            send(whole);
+        }
+        self.rest.extend_from_slice(rest);
+    }
+
+    /// Sends what waits, filled up with silence.
+    pub fn flush(&mut self, frame_bytes: usize, silence: u8, send: impl FnOnce(&[u8])) {
+        if !self.rest.is_empty() {
+            self.rest.resize(frame_bytes.max(self.rest.len()), silence);
+            send(&self.rest);
+            self.rest.clear();
+        }
+    }
+
+    /// Forgets what waits.
+    pub fn clear(&mut self) {
+        self.rest.clear();
+    }
+}
+
 /// What there is to know about a carrier's media stream before there is one.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -377,6 +418,28 @@ pub enum AfterClose {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_queue_cuts_whole_frames_and_loses_nothing(
+            frame in 1_usize..700,
+            pieces in proptest::collection::vec(proptest::collection::vec(1_u8.., 0..2_000), 0..8),
+        ) {
+            let (mut queue, mut sent) = (FrameQueue::default(), Vec::new());
+            let mut send = |frames: &[u8]| {
+                assert!(!frames.is_empty() && frames.len().is_multiple_of(frame));
+                sent.extend_from_slice(frames);
+            };
+            for piece in &pieces {
+                queue.push(frame, piece, &mut send);
+            }
+            queue.flush(frame, 0, &mut send);
+            queue.flush(frame, 0, |_| panic!("nothing waits any more"));
+            let mut expected = pieces.concat();
+            expected.resize(expected.len().next_multiple_of(frame), 0);
+            proptest::prop_assert_eq!(sent, expected);
+        }
+    }
 
     #[test]
     fn a_buffer_keeps_messages_apart_and_its_memory() {

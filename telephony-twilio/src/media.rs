@@ -10,7 +10,7 @@ use telephony_core::{
     CallId, CallRef, MediaCodec, MediaCommand, MediaError, MediaEvent, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame},
     decode_base64_into,
-    media::{CarrierMediaCodec, MediaAudio, StreamStart},
+    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
 };
 
 /// The one format of Media Streams, both ways.
@@ -31,8 +31,7 @@ pub(crate) struct TwilioMedia {
     stream: Option<String>,
     /// The audio of the message decoded last.
     heard: Vec<u8>,
-    /// What waits to fill a frame.
-    rest: Vec<u8>,
+    queue: FrameQueue,
     /// The name of the mark decoded last, if it had to be unescaped.
     mark: String,
 }
@@ -59,40 +58,17 @@ impl TwilioMedia {
         let frame = AudioFrame::new(FORMAT, &self.heard).map_err(|error| MediaError::malformed("payload", error))?;
         Ok(MediaEvent::Audio(MediaAudio::new(frame).at(offset)))
     }
+}
 
-    fn send(&self, stream: &str, out: &mut WireBuffer, audio: &[u8]) {
-        for piece in audio.chunks(LONGEST) {
-            out.text()
-                .push_str(r#"{"event":"media","#)
-                .push_str(stream)
-                .push_str(r#","media":{"payload":""#)
-                .push_base64(piece)
-                .push_str(r#""}}"#);
-        }
-    }
-
-    fn flush(&mut self, stream: &str, out: &mut WireBuffer) {
-        if !self.rest.is_empty() {
-            self.rest.resize(FRAME, SILENCE);
-            self.send(stream, out, &self.rest);
-            self.rest.clear();
-        }
-    }
-
-    fn queue(&mut self, stream: &str, out: &mut WireBuffer, mut audio: &[u8]) {
-        if !self.rest.is_empty() {
-            let (head, tail) = audio.split_at(audio.len().min(FRAME - self.rest.len()));
-            self.rest.extend_from_slice(head);
-            if self.rest.len() < FRAME {
-                return;
-            }
-            self.send(stream, out, &self.rest);
-            self.rest.clear();
-            audio = tail;
-        }
-        let (whole, rest) = audio.split_at(audio.len() - audio.len() % FRAME);
-        self.send(stream, out, whole);
-        self.rest.extend_from_slice(rest);
+/// Writes frames of audio as messages.
+fn send(stream: &str, out: &mut WireBuffer, frames: &[u8]) {
+    for piece in frames.chunks(LONGEST) {
+        out.text()
+            .push_str(r#"{"event":"media","#)
+            .push_str(stream)
+            .push_str(r#","media":{"payload":""#)
+            .push_base64(piece)
+            .push_str(r#""}}"#);
     }
 }
 
@@ -149,15 +125,15 @@ impl MediaCodec for TwilioMedia {
                 Err(MediaError::FormatMismatch { expected: FORMAT, given: frame.format() })
             }
             MediaCommand::Audio(frame) => {
-                self.queue(&stream, out, frame.bytes());
+                self.queue.push(FRAME, frame.bytes(), |frames| send(&stream, out, frames));
                 Ok(())
             }
             MediaCommand::Flush => {
-                self.flush(&stream, out);
+                self.queue.flush(FRAME, SILENCE, |frame| send(&stream, out, frame));
                 Ok(())
             }
             MediaCommand::Mark { name } => {
-                self.flush(&stream, out);
+                self.queue.flush(FRAME, SILENCE, |frame| send(&stream, out, frame));
                 out.text()
                     .push_str(r#"{"event":"mark","#)
                     .push_str(&stream)
@@ -167,7 +143,7 @@ impl MediaCodec for TwilioMedia {
                 Ok(())
             }
             MediaCommand::Clear => {
-                self.rest.clear();
+                self.queue.clear();
                 out.text().push_str(r#"{"event":"clear","#).push_str(&stream).push_str("}");
                 Ok(())
             }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use telephony_core::{
     CallId, CallRef, MediaCodec, MediaCommand, MediaError, MediaEvent, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame, Encoding},
-    media::{CarrierMediaCodec, MediaAudio, StreamStart},
+    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
 };
 
 /// The length of every message with audio.
@@ -27,42 +27,14 @@ pub(crate) const RESERVED_HEADERS: &[&str] = &["event", "content-type", CALL_HEA
 #[derive(Debug, Default)]
 pub(crate) struct VonageMedia {
     format: Option<AudioFormat>,
-    /// What waits to fill a frame.
-    rest: Vec<u8>,
+    queue: FrameQueue,
     /// The text of the message decoded last.
     text: String,
 }
 
 impl VonageMedia {
-    fn frame_length(format: AudioFormat) -> usize {
-        format.bytes_in(FRAME)
-    }
-
-    fn queue(&mut self, format: AudioFormat, mut audio: &[u8], out: &mut WireBuffer) {
-        let length = Self::frame_length(format);
-        if !self.rest.is_empty() {
-            let (head, tail) = audio.split_at(audio.len().min(length - self.rest.len()));
-            self.rest.extend_from_slice(head);
-            if self.rest.len() < length {
-                return;
-            }
-            out.binary(&self.rest);
-            self.rest.clear();
-            audio = tail;
-        }
-        let frames = audio.chunks_exact(length);
-        self.rest.extend_from_slice(frames.remainder());
-        for frame in frames {
-            out.binary(frame);
-        }
-    }
-
     fn flush(&mut self, format: AudioFormat, out: &mut WireBuffer) {
-        if !self.rest.is_empty() {
-            self.rest.resize(Self::frame_length(format), format.encoding.silence_byte());
-            out.binary(&self.rest);
-            self.rest.clear();
-        }
+        self.queue.flush(format.bytes_in(FRAME), format.encoding.silence_byte(), |frame| out.binary(frame));
     }
 }
 
@@ -111,14 +83,19 @@ impl MediaCodec for VonageMedia {
             MediaCommand::Audio(frame) if frame.format() != format => {
                 return Err(MediaError::FormatMismatch { expected: format, given: frame.format() });
             }
-            MediaCommand::Audio(frame) => self.queue(format, frame.bytes(), out),
+            MediaCommand::Audio(frame) => {
+                let length = format.bytes_in(FRAME);
+                self.queue.push(length, frame.bytes(), |frames| {
+                    frames.chunks_exact(length).for_each(|frame| out.binary(frame));
+                });
+            }
             MediaCommand::Flush => self.flush(format, out),
             MediaCommand::Mark { name } => {
                 self.flush(format, out);
                 out.text().push_str(r#"{"action":"notify","payload":{"id":"#).push_json_string(name).push_str("}}");
             }
             MediaCommand::Clear => {
-                self.rest.clear();
+                self.queue.clear();
                 out.text().push_str(r#"{"action":"clear"}"#);
             }
             _ => {}
