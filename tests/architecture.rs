@@ -6,11 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
-
-const PROVIDERS: &[&str] = &["telephony-twilio", "telephony-vonage"];
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// A crate of ours, the crates of ours that it may depend on, those that only its tests may, and others that it must not name.
+#[derive(Clone, Copy)]
 struct Rule {
     package: &'static str,
     may: &'static [&'static str],
@@ -18,20 +17,16 @@ struct Rule {
     never: &'static [&'static str],
 }
 
+/// What holds for every provider's crate.
+const PROVIDER: Rule = Rule {
+    package: "",
+    may: &["telephony-core", "telephony-sandbox"],
+    tests_may: &["telephony-testkit"],
+    never: &["axum", "sqlx", "reqwest"],
+};
+
 const RULES: &[Rule] = &[
     Rule { package: "telephony-core", may: &[], tests_may: &[], never: &["axum", "hyper", "sqlx"] },
-    Rule {
-        package: "telephony-twilio",
-        may: &["telephony-core", "telephony-sandbox"],
-        tests_may: &["telephony-testkit"],
-        never: &["axum", "sqlx", "reqwest"],
-    },
-    Rule {
-        package: "telephony-vonage",
-        may: &["telephony-core", "telephony-sandbox"],
-        tests_may: &["telephony-testkit"],
-        never: &["axum", "sqlx", "reqwest"],
-    },
     Rule { package: "telephony-sandbox", may: &["telephony-core"], tests_may: &[], never: &["sqlx"] },
     Rule {
         package: "telephony-testkit",
@@ -41,7 +36,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "telephony-registry",
-        may: &["telephony-core", "telephony-twilio", "telephony-vonage"],
+        // And every provider, optionally.
+        may: &["telephony-core"],
         tests_may: &[],
         never: &["axum", "sqlx", "reqwest"],
     },
@@ -68,33 +64,45 @@ const RULES: &[Rule] = &[
     },
 ];
 
+fn packages() -> Vec<Package> {
+    MetadataCommand::new().current_dir(root()).no_deps().exec().expect("cargo metadata").packages
+}
+
+/// The crates of the providers: those that the registry has a feature for.
+fn providers(packages: &[Package]) -> BTreeSet<String> {
+    let registry = packages.iter().find(|package| package.name.as_str() == "telephony-registry");
+    let features = &registry.expect("the registry is a member").features["all"];
+    features.iter().map(|name| format!("telephony-{name}")).collect()
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above").to_owned()
 }
 
 #[test]
 fn crates_depend_only_downwards() {
-    let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec().expect("cargo metadata");
-    let ours: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
-    let ruled: BTreeSet<&str> = RULES.iter().map(|rule| rule.package).collect();
-    assert_eq!(ours, ruled, "each crate of the workspace has its line in the table");
+    let packages = packages();
+    let providers = providers(&packages);
+    let ours: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    let ruled = RULES.iter().map(|rule| rule.package).chain(providers.iter().map(String::as_str)).collect();
+    assert_eq!(ours, ruled, "each crate of the workspace has its line in the table, or is a provider of the registry");
 
     let mut broken = Vec::new();
-    for package in &metadata.packages {
-        let rule = RULES.iter().find(|rule| rule.package == package.name.as_str()).expect("compared above");
+    for package in &packages {
+        let rule = RULES.iter().find(|rule| rule.package == package.name.as_str()).unwrap_or(&PROVIDER);
+        let is_registry = rule.package == "telephony-registry";
         for dependency in &package.dependencies {
             let name = dependency.name.as_str();
             let allowed = match dependency.kind {
                 _ if rule.never.contains(&name) => dependency.kind == DependencyKind::Development,
                 _ if !ours.contains(name) => true,
                 DependencyKind::Development => rule.may.contains(&name) || rule.tests_may.contains(&name),
-                _ => rule.may.contains(&name),
+                _ => rule.may.contains(&name) || (is_registry && providers.contains(name)),
             };
             if !allowed {
                 broken.push(format!("{} -> {name} ({:?})", package.name, dependency.kind));
             }
-            let is_provider = PROVIDERS.contains(&name)
-                || (PROVIDERS.contains(&package.name.as_str()) && name == "telephony-sandbox");
+            let is_provider = providers.contains(name) || (rule.package.is_empty() && name == "telephony-sandbox");
             if is_provider && dependency.kind == DependencyKind::Normal && !dependency.optional {
                 broken.push(format!("{} -> {name} must be optional", package.name));
             }
@@ -107,13 +115,16 @@ fn crates_depend_only_downwards() {
 fn no_carrier_is_named_outside_its_own_crate() {
     // The registry's feature list and link lines are the one exception, and they are not searched.
     let searched = ["telephony-core/src", "telephony-sandbox/src", "telephony-testkit/src", "telephony-gateway/src"];
+    let providers = providers(&packages());
+    let mut names: Vec<&str> = providers.iter().filter_map(|name| name.strip_prefix("telephony-")).collect();
+    names.extend(["twiml", "ncco", "nexmo"]);
     let mut found = Vec::new();
     for folder in searched {
         for file in files_below(&root().join(folder)) {
             let Ok(text) = fs::read_to_string(&file) else { continue };
             for (number, line) in text.lines().enumerate() {
                 let lower = line.to_lowercase();
-                if ["twilio", "vonage", "twiml", "ncco", "nexmo"].iter().any(|name| lower.contains(name)) {
+                if names.iter().any(|name| lower.contains(name)) {
                     found.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
                 }
             }
@@ -126,8 +137,8 @@ fn no_carrier_is_named_outside_its_own_crate() {
 fn every_provider_crate_has_the_same_rooms() {
     let rooms = ["lib", "config", "provider", "api", "error", "signature", "webhook", "answer", "media", "simulator"];
     let mut missing = Vec::new();
-    for provider in PROVIDERS {
-        let source = root().join(provider).join("src");
+    for provider in providers(&packages()) {
+        let source = root().join(&provider).join("src");
         for room in rooms {
             let found = source.join(format!("{room}.rs")).is_file() || source.join(room).join("mod.rs").is_file();
             if !found {
@@ -135,7 +146,7 @@ fn every_provider_crate_has_the_same_rooms() {
             }
         }
         for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "tests/conformance.rs"] {
-            if !root().join(provider).join(file).is_file() {
+            if !root().join(&provider).join(file).is_file() {
                 missing.push(format!("{provider}/{file}"));
             }
         }
@@ -146,9 +157,9 @@ fn every_provider_crate_has_the_same_rooms() {
 #[test]
 fn every_module_says_what_it_is_for() {
     let mut silent = Vec::new();
-    for rule in RULES {
+    for package in packages() {
         for folder in ["src", "tests", "examples", "benches"] {
-            for file in files_below(&root().join(rule.package).join(folder)) {
+            for file in files_below(&root().join(package.name.as_str()).join(folder)) {
                 let text = fs::read_to_string(&file).expect("a source file is text");
                 if file.extension().is_some_and(|extension| extension == "rs") && !text.starts_with("//!") {
                     silent.push(file.display().to_string());
@@ -163,8 +174,8 @@ fn every_module_says_what_it_is_for() {
 fn versions_are_said_once() {
     // A crate takes every dependency from the workspace, so that each has one version and one set of features.
     let mut own = BTreeMap::new();
-    for rule in RULES {
-        let manifest = fs::read_to_string(root().join(rule.package).join("Cargo.toml")).expect("each crate has one");
+    for package in packages() {
+        let manifest = fs::read_to_string(&package.manifest_path).expect("each crate has one");
         let dependencies = manifest.lines().skip_while(|line| !line.starts_with("[dependencies]"));
         let offending: Vec<String> = dependencies
             .take_while(|line| !line.starts_with("[[") && !line.starts_with("[lints]"))
@@ -172,7 +183,7 @@ fn versions_are_said_once() {
             .map(str::to_owned)
             .collect();
         if !offending.is_empty() {
-            own.insert(rule.package, offending);
+            own.insert(package.name.to_string(), offending);
         }
     }
     assert!(own.is_empty(), "{own:#?}");

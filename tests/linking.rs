@@ -8,14 +8,21 @@ use std::{
     process::Command,
 };
 
-/// Feature lists, and what must be linked.
-const CASES: &[(&str, &[&str])] = &[
-    ("", &[]),
-    ("twilio", &["twilio"]),
-    ("vonage", &["vonage"]),
-    ("twilio,vonage", &["twilio", "vonage"]),
-    ("twilio,vonage,simulators", &["twilio", "vonage"]),
-];
+/// Each feature alone, none, all, and all with their simulators: the list, and what must be linked.
+fn cases() -> Vec<(String, Vec<String>)> {
+    let all = providers();
+    let mut cases = vec![(String::new(), Vec::new()), ("all".to_owned(), all.clone())];
+    cases.extend(all.iter().map(|name| (name.clone(), vec![name.clone()])));
+    cases.push((format!("{},simulators", all.join(",")), all));
+    cases
+}
+
+/// The registry's features that stand for a provider each.
+fn providers() -> Vec<String> {
+    let metadata = cargo_metadata::MetadataCommand::new().current_dir(root()).no_deps().exec().expect("cargo metadata");
+    let registry = metadata.packages.into_iter().find(|package| package.name.as_str() == "telephony-registry");
+    registry.expect("the registry is a member").features.remove("all").expect("the registry has the feature `all`")
+}
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above").to_owned()
@@ -39,14 +46,14 @@ fn linked(features: &str, release: bool) -> Vec<String> {
 
 #[test]
 fn features_link_their_providers_in_debug() {
-    for (features, expected) in CASES {
-        assert_eq!(linked(features, false), *expected, "features {features:?}");
+    for (features, expected) in cases() {
+        assert_eq!(linked(&features, false), expected, "features {features:?}");
     }
 }
 
 #[test]
 fn features_link_their_providers_in_release_with_lto() {
-    for (features, expected) in CASES {
-        assert_eq!(linked(features, true), *expected, "features {features:?}");
+    for (features, expected) in cases() {
+        assert_eq!(linked(&features, true), expected, "features {features:?}");
     }
 }

@@ -5,8 +5,10 @@
 //!
 //! | feature | provider |
 //! | --- | --- |
+//! | `plivo` | Plivo Voice |
 //! | `twilio` | Twilio Programmable Voice |
 //! | `vonage` | Vonage Voice API |
+//! | `all` | all of them |
 //! | `simulators` | the simulators of the providers selected, for sandbox calls |
 //!
 //! A provider from elsewhere needs nothing here: name its crate once in your program, `use telephony_acme as _;`.
@@ -36,6 +38,8 @@ use telephony_core::{
     config::PROVIDER_FIELD,
 };
 
+#[cfg(feature = "plivo")]
+use telephony_plivo as _;
 #[cfg(feature = "twilio")]
 use telephony_twilio as _;
 #[cfg(feature = "vonage")]

@@ -189,12 +189,11 @@ fn a_webhook_is_identified_by_every_provider_that_knows_it() {
 
 #[test]
 fn what_is_linked_is_what_the_features_say() {
-    let mut expected = Vec::new();
-    if cfg!(feature = "twilio") {
-        expected.push("twilio");
-    }
-    if cfg!(feature = "vonage") {
-        expected.push("vonage");
-    }
+    let features = [
+        ("plivo", cfg!(feature = "plivo")),
+        ("twilio", cfg!(feature = "twilio")),
+        ("vonage", cfg!(feature = "vonage")),
+    ];
+    let expected: Vec<&str> = features.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
     assert_eq!(Registry::linked().unwrap().names(), expected);
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use telephony_core::{
-    Address, CallCost, CallInstruction, CallRef, CallStatus, Capability, Decimal, DigitSequence, HangUp,
+    Address, CallCost, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability, Decimal, DigitSequence, HangUp,
     InboundBinding, InboundUrls, MachineDetection, OutboundCall, RecordingRef, RecordingRequest, Say, TelephonyError,
     TelephonyProvider, TransferRequest,
 };
@@ -116,10 +116,18 @@ async fn accepted(subject: Arc<Subject>) -> Outcome {
     let order = call(&sandbox, 0, nobodys_urls())?;
     let placed = provider.initiate_call(&order).await.or_fail("placing a call")?;
     expect(!placed.status.is_terminal(), "a call that begins", &placed)?;
-    let snapshot = provider.get_call_status(&placed.call).await.or_fail("asking for its state")?;
+    let Some(snapshot) = state_of(&*provider, &placed.call).await? else { return Ok(()) };
     expect(!snapshot.state.is_over(), "a call that is not over", &snapshot)?;
     let to = snapshot.to.as_ref().and_then(|to| to.phone().cloned());
     expect(to.is_none() || to.as_ref() == order.to.as_phone(), "the number called, where it is said", &snapshot)
+}
+
+/// The state of a call just placed. Of a call that is not named yet, the carrier need not know any.
+async fn state_of(provider: &dyn TelephonyProvider, call: &CallRef) -> Result<Option<CallSnapshot>, String> {
+    match provider.get_call_status(call).await {
+        Err(TelephonyError::NotFound { .. }) if call.id().is_none() => Ok(None),
+        outcome => outcome.or_fail("asking for its state").map(Some),
+    }
 }
 
 async fn unknown_call(subject: Arc<Subject>) -> Outcome {
@@ -132,7 +140,7 @@ async fn shows_no_number(subject: Arc<Subject>) -> Outcome {
     let (sandbox, provider) = subject.sandbox(quick()).await?;
     let order = call(&sandbox, 0, nobodys_urls())?;
     let placed = provider.initiate_call(&order).await.or_fail("placing a call")?;
-    let snapshot = provider.get_call_status(&placed.call).await.or_fail("asking for its state")?;
+    let snapshot = state_of(&*provider, &placed.call).await?;
     let shown = format!("{order:?} {placed:?} {snapshot:?}");
     expect(!shown.contains("2025550100"), "no whole telephone number in any Debug output", &shown)
 }

@@ -1,0 +1,385 @@
+//! What Plivo's webhooks say.
+//!
+//! They come as a form, or as a query where the customer chose GET; every value is text.
+//!
+//! | fields | it is |
+//! | --- | --- |
+//! | `StreamID` | the state of a media stream |
+//! | `RecordUrl`, `record_url` | a recording |
+//! | `Machine` with `Event=MachineDetection` | the verdict of asynchronous answering machine detection |
+//! | `DialBLegUUID` with `DialAction` | another leg, which a bridge made |
+//! | `Event=Ring`, `Event=Hangup` | a new state of the call |
+//! | `Event=StartApp`, and anything else | a request for XML |
+//!
+//! There is neither a sequence number nor a token: a retry is told by saying exactly the same.
+//!
+//! Source: <https://www.plivo.com/docs/voice/concepts/callbacks>, and callbacks recorded in the tests of the official Go library.
+
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+
+use telephony_core::{
+    AnsweredBy, CallEvent, CallEventKind, CallId, CallRef, CallStatus, InstructionWanted, PhoneNumber, RecordingEvent,
+    RecordingState, Refusal, ReportedAddress, StatusChange, StreamEvent, Url, VerifiedWebhook, WebhookError,
+    WebhookIdentity, WebhookRequest, redact, signing,
+};
+
+use crate::{api, signature};
+
+/// The handle of a [`CallRef`] that holds the name under which the call was accepted.
+pub(crate) const REQUEST: &str = "request_uuid";
+
+/// Put into the query of the URL that is asked when nothing was pressed: Plivo itself says nothing then.
+const NO_DIGITS: (&str, &str) = ("plivo_digits", "none");
+
+/// The URL that is asked when nothing was pressed.
+pub(crate) fn mark_no_digits(callback: &Url) -> Url {
+    let mut url = callback.clone();
+    url.query_pairs_mut().append_pair(NO_DIGITS.0, NO_DIGITS.1);
+    url
+}
+
+/// Whether an unverified request looks like Plivo's, and for which account.
+pub(crate) fn identify(request: &WebhookRequest) -> Option<WebhookIdentity> {
+    request.header(signature::NONCE_HEADER)?;
+    let fields = Fields::of(request);
+    // Undocumented, and not always there; the owner of the number comes before the main account.
+    let account_id = fields.get("AuthID").or_else(|| fields.get("ParentAuthID")).map(str::to_owned);
+    let inbound = fields.get("Direction") == Some("inbound");
+    let called = fields.get("To").filter(|_| inbound).and_then(phone_number);
+    Some(WebhookIdentity { account_id, called })
+}
+
+/// One parameter of the form or query.
+pub(crate) fn parameter(request: &WebhookRequest, name: &str) -> Option<String> {
+    Fields::of(request).get(name).map(str::to_owned)
+}
+
+/// Reads a webhook.
+pub(crate) fn parse(webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, WebhookError> {
+    let request = webhook.request();
+    let fields = Fields::of(request);
+    let call = call_ref(&fields)?;
+    let event = fields.get("Event").unwrap_or_default();
+    let kinds = if fields.has("StreamID") {
+        vec![stream(event, &fields)]
+    } else if fields.has("RecordUrl") || fields.has("record_url") {
+        vec![recording(&fields)]
+    } else if event == "MachineDetection" {
+        let machine = fields.get("Machine").is_none_or(|word| word.eq_ignore_ascii_case("true"));
+        vec![CallEventKind::AnsweredBy { who: if machine { AnsweredBy::Machine } else { AnsweredBy::Human } }]
+    } else if fields.has("DialAction") {
+        vec![CallEventKind::OtherLeg(other_leg(&fields))]
+    } else {
+        match event {
+            "Ring" => vec![CallEventKind::Status(status_change(&fields))],
+            "Hangup" => hang_up(&fields),
+            _ => request_for_xml(request, event, &fields),
+        }
+    };
+    let key = signing::sha256_hex(&[request.url().as_bytes(), b"\n", request.body()].concat());
+    let events = kinds.into_iter().enumerate();
+    Ok(events.map(|(n, kind)| CallEvent::new(call.clone(), format!("{key}:{n}"), kind)).collect())
+}
+
+/// The call's own id, and the request that it was accepted under.
+fn call_ref(fields: &Fields<'_>) -> Result<CallRef, WebhookError> {
+    let uuid = fields.get("CallUUID").or_else(|| fields.get("call_uuid"));
+    let uuid = uuid.ok_or_else(|| WebhookError::malformed("CallUUID", "is missing"))?;
+    let id = CallId::new(uuid).map_err(|error| WebhookError::malformed("CallUUID", error))?;
+    let call = CallRef::new(id);
+    Ok(match fields.get("RequestUUID") {
+        Some(request) => call.with_handle(REQUEST, request),
+        None => call,
+    })
+}
+
+fn hang_up(fields: &Fields<'_>) -> Vec<CallEventKind> {
+    let mut kinds = vec![CallEventKind::Status(status_change(fields))];
+    let cost = api::cost(fields.get("TotalCost"), fields.get("BillRate"), fields.number("BillDuration"));
+    if fields.has("TotalCost")
+        && let Ok(cost) = cost
+    {
+        kinds.push(CallEventKind::Cost { cost });
+    }
+    kinds
+}
+
+fn request_for_xml(request: &WebhookRequest, event: &str, fields: &Fields<'_>) -> Vec<CallEventKind> {
+    let inbound = fields.get("Direction") == Some("inbound");
+    let mut kinds = Vec::new();
+    let because = if let Some(digits) = fields.get("Digits") {
+        kinds.push(CallEventKind::Digits { digits: digits.to_owned(), timed_out: digits.is_empty() });
+        InstructionWanted::Continued
+    } else if url::form_urlencoded::parse(request.query().as_bytes())
+        .any(|(name, value)| (&*name, &*value) == NO_DIGITS)
+    {
+        kinds.push(CallEventKind::Digits { digits: String::new(), timed_out: true });
+        InstructionWanted::Continued
+    } else if event == "Redirect" || fields.has("DialStatus") {
+        if fields.has("DialStatus") {
+            let raw = fields.get("DialStatus").unwrap_or_default();
+            kinds.push(CallEventKind::OtherLeg(StatusChange::new(status_of(raw), raw)));
+        }
+        InstructionWanted::Continued
+    } else if event != "StartApp" {
+        InstructionWanted::Continued
+    } else if inbound {
+        let party = |name: &str| reported(fields.get(name).unwrap_or_default().to_owned());
+        kinds.push(CallEventKind::Inbound { from: party("From"), to: party("To") });
+        InstructionWanted::Inbound
+    } else {
+        InstructionWanted::Answered
+    };
+    if fields.has("CallStatus") {
+        kinds.push(CallEventKind::Status(status_change(fields)));
+    }
+    // Synchronous detection says it here.
+    if let Some(machine) = fields.get("Machine") {
+        let who = if machine.eq_ignore_ascii_case("true") { AnsweredBy::Machine } else { AnsweredBy::Human };
+        kinds.push(CallEventKind::AnsweredBy { who });
+    }
+    kinds.push(CallEventKind::InstructionWanted { because });
+    kinds
+}
+
+fn status_change(fields: &Fields<'_>) -> StatusChange {
+    let raw = fields.get("CallStatus").unwrap_or_default();
+    let code = fields.number("HangupCauseCode").and_then(|code| u32::try_from(code).ok());
+    let answered = fields.number("Duration").is_some_and(|seconds| seconds > 0);
+    // The code says more than the word: a call that we gave up ends with a word for its time out.
+    let status = code.filter(|_| !answered).and_then(api::end_of).or_else(|| status_of(raw));
+    let cause = fields.get("HangupCauseName").or_else(|| fields.get("HangupCause"));
+    StatusChange::new(status, raw)
+        .with_direction(fields.get("Direction").and_then(api::direction_of))
+        .with_duration(fields.number("Duration").map(Duration::from_secs))
+        .with_reason(cause.map(redact::numbers_in))
+        .with_refusal(code.and_then(refusal_of))
+}
+
+/// The status that a word means.
+pub(crate) fn status_of(word: &str) -> Option<CallStatus> {
+    Some(match word {
+        "queued" => CallStatus::Queued,
+        "ringing" => CallStatus::Ringing,
+        "in-progress" => CallStatus::InProgress,
+        "completed" => CallStatus::Completed,
+        "busy" => CallStatus::Busy,
+        "no-answer" | "timeout" => CallStatus::NoAnswer,
+        "cancel" => CallStatus::Canceled,
+        "failed" => CallStatus::Failed,
+        _ => return None,
+    })
+}
+
+/// Why the other side could not be had, by the code of the hang-up.
+fn refusal_of(code: u32) -> Option<Refusal> {
+    match code {
+        3020 => Some(Refusal::Declined),
+        2000 | 3050 => Some(Refusal::InvalidNumber),
+        3040 | 3060 | 3070 | 3080 | 3090 => Some(Refusal::Unreachable),
+        _ => None,
+    }
+}
+
+fn other_leg(fields: &Fields<'_>) -> StatusChange {
+    let raw = fields.get("DialBLegStatus").or_else(|| fields.get("DialAction")).unwrap_or_default();
+    let status = match fields.get("DialAction").unwrap_or_default() {
+        "answer" | "connected" => Some(CallStatus::InProgress),
+        _ => status_of(raw),
+    };
+    StatusChange::new(status, raw).with_reason(fields.get("DialBLegHangupCauseName").map(redact::numbers_in))
+}
+
+fn recording(fields: &Fields<'_>) -> CallEventKind {
+    // `Record` elements write one way, recordings of the API another.
+    let either = |one: &str, other: &str| fields.get(one).or_else(|| fields.get(other)).map(str::to_owned);
+    let mut recording = RecordingEvent::new(either("RecordingID", "recording_id"), RecordingState::Ready);
+    recording.url = either("RecordUrl", "record_url");
+    let seconds = either("RecordingDuration", "recording_duration");
+    recording.duration = seconds.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    CallEventKind::Recording(recording)
+}
+
+/// Two pages use two sets of words.
+fn stream(event: &str, fields: &Fields<'_>) -> CallEventKind {
+    CallEventKind::Stream(match event {
+        "StartStream" | "started" => StreamEvent::Started,
+        "StopStream" | "stopped" => StreamEvent::Stopped,
+        "DroppedStream" | "failed" => {
+            StreamEvent::Failed { reason: fields.get("StatusReason").map(redact::numbers_in) }
+        }
+        other => return CallEventKind::Other { name: other.to_owned() },
+    })
+}
+
+/// Digits without `+`, or a SIP URI.
+pub(crate) fn reported(raw: String) -> ReportedAddress {
+    let address = phone_number(&raw).map(Into::into).or_else(|| raw.parse().ok());
+    ReportedAddress::new(raw, address)
+}
+
+fn phone_number(raw: &str) -> Option<PhoneNumber> {
+    PhoneNumber::from_digits(raw.strip_prefix('+').unwrap_or(raw)).ok()
+}
+
+/// The parameters of a webhook. Of a name that is there more than once, the first counts.
+struct Fields<'a>(BTreeMap<Cow<'a, str>, Cow<'a, str>>);
+
+impl<'a> Fields<'a> {
+    fn of(request: &'a WebhookRequest) -> Self {
+        let form = if request.is_content_type("application/x-www-form-urlencoded") {
+            url::form_urlencoded::parse(request.body())
+        } else {
+            url::form_urlencoded::parse(request.query().as_bytes())
+        };
+        let mut fields = BTreeMap::new();
+        for (name, value) in form {
+            fields.entry(name).or_insert(value);
+        }
+        Self(fields)
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.get(name)?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method};
+    use pretty_assertions::assert_eq;
+    use telephony_core::{CallCost, Money, Secret, Timestamp};
+
+    use super::*;
+
+    const ACCOUNT: &str = "MAXXXXXXXXXXXXXXXXXX";
+
+    fn request(body: &str) -> WebhookRequest {
+        let url = "https://voice.example.test/hook";
+        let mut pairs: Vec<_> = url::form_urlencoded::parse(body.as_bytes()).collect();
+        pairs.sort();
+        let signed: String = pairs.iter().map(|(name, value)| format!("{name}{value}")).collect();
+        let question = if signed.is_empty() { "" } else { "?" };
+        let signature =
+            signing::hmac_sha256_base64(&Secret::new("t"), format!("{url}{question}{signed}.77").as_bytes());
+        let mut headers = HeaderMap::new();
+        headers.insert("x-plivo-signature-v3", signature.parse().unwrap());
+        headers.insert("x-plivo-signature-v3-nonce", "77".parse().unwrap());
+        headers.insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+        WebhookRequest::at_url(Method::POST, url, headers, body.to_owned().into(), Timestamp::UNIX_EPOCH)
+    }
+
+    fn read(body: &str) -> Result<Vec<CallEvent>, WebhookError> {
+        parse(&signature::verify(request(body), &Secret::new("t"), ACCOUNT).unwrap())
+    }
+
+    fn kinds(body: &str) -> Vec<CallEventKind> {
+        read(body).unwrap().into_iter().map(|event| event.kind).collect()
+    }
+
+    #[test]
+    fn the_first_webhook_names_the_call() {
+        let events = read("CallUUID=c1&RequestUUID=r1&Event=Ring&CallStatus=ringing&Direction=outbound").unwrap();
+        let [event] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(event.call.to_string(), "c1");
+        assert_eq!(event.call.handle(REQUEST), Some("r1"));
+        assert!(matches!(&event.kind, CallEventKind::Status(change) if change.status == Some(CallStatus::Ringing)));
+    }
+
+    #[test]
+    fn an_end_says_how_why_and_what_it_costs() {
+        let kinds = kinds(
+            "CallUUID=c1&Event=Hangup&CallStatus=completed&HangupCause=NORMAL_CLEARING&HangupCauseName=Normal+Hangup&\
+             HangupCauseCode=4000&Duration=37&BillDuration=60&BillRate=0.0085&TotalCost=0.00850",
+        );
+        let [CallEventKind::Status(change), CallEventKind::Cost { cost }] = &kinds[..] else { panic!("{kinds:?}") };
+        assert_eq!((change.status, change.duration), (Some(CallStatus::Completed), Some(Duration::from_secs(37))));
+        assert_eq!(change.reason.as_deref(), Some("Normal Hangup"));
+        assert_eq!(*cost, CallCost::rated(Money::parse("0.0085", "USD").unwrap()));
+    }
+
+    #[test]
+    fn the_code_says_more_than_the_word() {
+        let end = |word: &str, code: u32| {
+            let kinds = kinds(&format!("CallUUID=c1&Event=Hangup&CallStatus={word}&HangupCauseCode={code}&Duration=0"));
+            let CallEventKind::Status(change) = &kinds[0] else { panic!("{kinds:?}") };
+            (change.status, change.refusal)
+        };
+        assert_eq!(end("busy", 3010), (Some(CallStatus::Busy), None));
+        assert_eq!(end("busy", 3020), (Some(CallStatus::Busy), Some(Refusal::Declined)));
+        assert_eq!(end("timeout", 6010), (Some(CallStatus::NoAnswer), None));
+        assert_eq!(end("no-answer", 3000), (Some(CallStatus::NoAnswer), None));
+        assert_eq!(end("timeout", 1000), (Some(CallStatus::Canceled), None));
+        assert_eq!(end("failed", 3050), (Some(CallStatus::Failed), Some(Refusal::InvalidNumber)));
+        assert_eq!(end("levitating", 9999), (None, None));
+    }
+
+    #[test]
+    fn requests_for_xml() {
+        let asked = kinds("CallUUID=c1&Event=StartApp&CallStatus=in-progress&Direction=outbound&RequestUUID=r1");
+        assert_eq!(asked[1], CallEventKind::InstructionWanted { because: InstructionWanted::Answered });
+        let body =
+            "CallUUID=c1&Event=StartApp&CallStatus=in-progress&Direction=inbound&From=12025550100&To=13035550100";
+        let inbound = kinds(body);
+        let CallEventKind::Inbound { from, to } = &inbound[0] else { panic!("{inbound:?}") };
+        assert_eq!((from.phone().unwrap().as_e164(), to.phone().unwrap().as_e164()), ("+12025550100", "+13035550100"));
+        assert_eq!(inbound[2], CallEventKind::InstructionWanted { because: InstructionWanted::Inbound });
+        let identity = identify(&request(&format!("{body}&AuthID={ACCOUNT}"))).unwrap();
+        assert_eq!(identity.account_id.as_deref(), Some(ACCOUNT));
+        assert_eq!(identity.called.unwrap().as_e164(), "+13035550100");
+        let digits = kinds("CallUUID=c1&Event=Redirect&CallStatus=in-progress&Digits=12");
+        assert_eq!(digits[0], CallEventKind::Digits { digits: "12".into(), timed_out: false });
+        for more in ["Event=Redirect", "Event=Redirect&Digits=1", "Event=NewThing", "DialStatus=busy"] {
+            let wanted = CallEventKind::InstructionWanted { because: InstructionWanted::Continued };
+            let body = format!("CallUUID=c1&CallStatus=in-progress&Direction=inbound&{more}");
+            assert_eq!(kinds(&body).pop(), Some(wanted), "{more}");
+        }
+    }
+
+    #[test]
+    fn other_callbacks() {
+        assert_eq!(
+            kinds("CallUUID=c1&Event=MachineDetection&Machine=true&CallStatus=in-progress"),
+            [CallEventKind::AnsweredBy { who: AnsweredBy::Machine }]
+        );
+        for body in [
+            "CallUUID=c1&RecordUrl=https%3A%2F%2Fa%2F1.mp3&RecordingID=r1&RecordingDuration=9&Event=Record",
+            "call_uuid=c1&record_url=https%3A%2F%2Fa%2F1.mp3&recording_id=r1&recording_duration=9",
+        ] {
+            let kinds = kinds(body);
+            let [CallEventKind::Recording(recording)] = &kinds[..] else { panic!("{kinds:?}") };
+            assert_eq!((recording.id.as_deref(), recording.duration), (Some("r1"), Some(Duration::from_secs(9))));
+        }
+        assert_eq!(
+            kinds("CallUUID=c1&StreamID=s1&Event=DroppedStream&StatusReason=timeout"),
+            [CallEventKind::Stream(StreamEvent::Failed { reason: Some("timeout".into()) })]
+        );
+        let leg = kinds("CallUUID=c1&DialBLegUUID=c2&DialAction=hangup&DialBLegStatus=hangup&CallStatus=in-progress");
+        assert!(matches!(&leg[..], [CallEventKind::OtherLeg(_)]), "{leg:?}");
+    }
+
+    #[test]
+    fn a_webhook_about_no_call_is_malformed() {
+        assert_eq!(read("CallStatus=ringing").unwrap_err().to_string(), "CallUUID: is missing");
+        assert_eq!(read("CallUUID=+&CallStatus=ringing").unwrap_err().status(), 400);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body in ".*") {
+            let body = format!("CallUUID=c1&{body}");
+            let _ = identify(&request(&body));
+            if let Ok(verified) = signature::verify(request(&body), &Secret::new("t"), ACCOUNT) {
+                let _ = parse(&verified);
+            }
+        }
+    }
+}
