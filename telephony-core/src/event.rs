@@ -9,6 +9,7 @@ use crate::{
     address::ReportedAddress,
     call::{AnsweredBy, CallStatus, Direction},
     id::CallRef,
+    instruction::Due,
     money::CallCost,
 };
 
@@ -67,9 +68,14 @@ pub enum CallEventKind {
     },
     /// The carrier waits to be told what the call shall do: answer with
     /// [`get_webhook_response`](crate::TelephonyProvider::get_webhook_response).
+    ///
+    /// Where something is [due](Due), that is what to answer with.
     InstructionWanted {
         /// Why it asks.
         because: InstructionWanted,
+        /// What was agreed for this moment, where the carrier leaves it to us.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Due>,
     },
     /// Who answered is known.
     AnsweredBy {
@@ -104,6 +110,14 @@ pub enum CallEventKind {
         /// The carrier's name for it.
         name: String,
     },
+}
+
+impl CallEventKind {
+    /// The carrier waits to be told what the call shall do, and nothing was agreed.
+    #[must_use]
+    pub const fn instruction_wanted(because: InstructionWanted) -> Self {
+        Self::InstructionWanted { because, due: None }
+    }
 }
 
 /// A call is in another state.

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
@@ -12,7 +13,11 @@ use crate::{
 };
 
 /// What a call shall do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// As JSON it is an object with its name as the only member, `{"say": {"text": "Hello", "then": "hang_up"}}`, or the name alone:
+/// `"hang_up"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CallInstruction {
     /// Stream the audio both ways over a WebSocket, until one side closes it. Every provider can.
@@ -64,7 +69,7 @@ impl CallInstruction {
 }
 
 /// Stream the audio both ways over a WebSocket. Nothing follows it: when the stream is over, the call is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stream {
     /// Where to (`wss://`, or `ws://` where the carrier allows it). Without a query: some carriers drop it.
@@ -108,7 +113,8 @@ impl Stream {
 }
 
 /// What follows once something was said or played.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Then {
     /// The call ends.
     #[default]
@@ -117,8 +123,34 @@ pub enum Then {
     Ask(Url),
 }
 
+/// What was agreed for the moment at which a call asks again, and which the carrier leaves to us.
+///
+/// An answer document holds what follows. A carrier that is driven by commands, or that fetches documents by URL only, does
+/// not: its provider writes what is due into something that the carrier sends back (a state, a query), and reads it there. So
+/// nobody has to remember it, and a crash loses nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Due {
+    /// The call ends: [`Then::HangUp`].
+    HangUp,
+    /// This URL would have been asked, but all webhooks come to one: [`Then::Ask`], or the callback of
+    /// [`GatherDigits`].
+    Ask(Url),
+    /// This instruction, which could not be carried out when it was given.
+    Do(Box<CallInstruction>),
+}
+
+impl From<&Then> for Due {
+    fn from(then: &Then) -> Self {
+        match then {
+            Then::HangUp => Self::HangUp,
+            Then::Ask(url) => Self::Ask(url.clone()),
+        }
+    }
+}
+
 /// Speak a text with the carrier's voice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Say {
     /// The text, without markup.
@@ -161,7 +193,7 @@ impl Say {
 }
 
 /// Play an audio file that the carrier fetches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Play {
     /// The file (`https://`).
@@ -195,7 +227,7 @@ impl Play {
 }
 
 /// Collect digits, then ask what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GatherDigits {
     /// Spoken before, and stopped by the first digit. Absent: silence.
@@ -233,7 +265,7 @@ impl GatherDigits {
 }
 
 /// Connect the call to somebody else. When either side hangs up, the call ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bridge {
     /// Whom to.
@@ -285,7 +317,7 @@ impl Bridge {
 }
 
 /// Join a conference, made by the first who joins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Conference {
     /// Its name within the account.
@@ -328,11 +360,47 @@ impl Conference {
 }
 
 /// Refuse an inbound call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reject {
     /// The caller hears that the line is busy.
     #[default]
     Busy,
     /// The caller hears that the call is not taken.
     Declined,
+}
+
+#[cfg(test)]
+mod tests {
+    use pretty_assertions::assert_eq;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn instructions_survive_being_written_down() {
+        let url: Url = "https://a.test/next?a=1".parse().unwrap();
+        let number: PhoneNumber = "+12025550100".parse().unwrap();
+        let all = [
+            CallInstruction::Stream(Stream::to(url.clone()).with_parameter("run", "7")),
+            CallInstruction::Say(Say::text("Hello").then(Then::Ask(url.clone()))),
+            CallInstruction::Play(Play::url(url.clone()).times(2)),
+            CallInstruction::GatherDigits(GatherDigits::up_to(4, url.clone()).with_prompt(Say::text("PIN?"))),
+            CallInstruction::Bridge(Bridge::to(number).with_ring_timeout(Duration::from_secs(20))),
+            CallInstruction::Conference(Conference::named("room")),
+            CallInstruction::Reject(Reject::Declined),
+            CallInstruction::HangUp,
+        ];
+        for instruction in all {
+            let due = Due::Do(Box::new(instruction.clone()));
+            let written = serde_json::to_value(&due).unwrap();
+            assert_eq!(serde_json::from_value::<Due>(written.clone()).unwrap(), due);
+            let named = &written["do"];
+            assert!(named == instruction.name() || named.get(instruction.name()).is_some(), "{named}");
+        }
+        assert_eq!(
+            serde_json::to_value(Due::from(&Then::Ask(url))).unwrap(),
+            json!({"ask": "https://a.test/next?a=1"})
+        );
+    }
 }

@@ -53,7 +53,7 @@ pub use event::{
     CallEvent, CallEventKind, InstructionWanted, RecordingEvent, RecordingState, Refusal, StatusChange, StreamEvent,
 };
 pub use id::{CallId, CallIdError, CallRef, OrganizationId, UserId, WorkflowId, WorkflowRunId};
-pub use instruction::{Bridge, CallInstruction, Conference, GatherDigits, Play, Reject, Say, Stream, Then};
+pub use instruction::{Bridge, CallInstruction, Conference, Due, GatherDigits, Play, Reject, Say, Stream, Then};
 pub use media::{
     CarrierMediaCodec, MediaCodec, MediaCommand, MediaError, MediaEvent, MediaProfile, WireBuffer, WireMessage,
 };

@@ -92,7 +92,8 @@ pub trait TelephonyProvider: Send + Sync + fmt::Debug + 'static {
     /// [wants an instruction](crate::CallEventKind::InstructionWanted).
     ///
     /// Most carriers read it from the response; for one that is driven by commands, this sends them, and the response is an
-    /// acknowledgement. Every provider can [`Stream`](CallInstruction::Stream), [`Reject`](CallInstruction::Reject) and
+    /// acknowledgement. What the carrier cannot do yet, or will not do by itself, comes back as [`Due`](crate::Due) with the
+    /// event that asks again. Every provider can [`Stream`](CallInstruction::Stream), [`Reject`](CallInstruction::Reject) and
     /// [`HangUp`](CallInstruction::HangUp).
     ///
     /// # Errors
@@ -130,7 +131,8 @@ pub trait TelephonyProvider: Send + Sync + fmt::Debug + 'static {
     }
 
     /// Gives a live call something else to do. A running stream ends. Requires [`Capability::Instruct`], and the
-    /// instruction's own capability.
+    /// instruction's own capability. Where the carrier must ask for it, it does so now, and the instruction is
+    /// [`Due`](crate::Due).
     ///
     /// # Errors
     ///

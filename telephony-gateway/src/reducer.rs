@@ -52,7 +52,7 @@ pub fn reduce<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> CallSummar
                 summary.duration = change.duration.or(summary.duration);
             }
             // Some carriers ask what an answered call shall do before they report that it was answered, or instead.
-            CallEventKind::InstructionWanted { because: InstructionWanted::Answered } => {
+            CallEventKind::InstructionWanted { because: InstructionWanted::Answered, .. } => {
                 summary.answered = true;
                 summary.status = summary.status.max(Some(CallStatus::InProgress));
             }

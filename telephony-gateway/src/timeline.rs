@@ -93,7 +93,7 @@ pub(crate) fn describe(kind: &CallEventKind) -> (String, String) {
             (format!("{other}{event}"), carried.join(", "))
         }
         CallEventKind::Inbound { from, to } => text("inbound", format!("{from} calls {to}")),
-        CallEventKind::InstructionWanted { because } => {
+        CallEventKind::InstructionWanted { because, .. } => {
             let why = match because {
                 InstructionWanted::Answered => "answered",
                 InstructionWanted::Inbound => "an inbound call",

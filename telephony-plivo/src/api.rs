@@ -78,6 +78,12 @@ impl Api {
         self.send(Operation::HangUp, ApiRequest::delete(self.url(&["Request", request]))).await.map(|_| ())
     }
 
+    /// `POST Call/{uuid}/`: has the call ask another URL what to do. Never sent twice: it would begin anew.
+    pub(crate) async fn transfer(&self, operation: Operation, call: &str, url: &Url) -> Result<(), TelephonyError> {
+        let body = json!({"legs": "aleg", "aleg_url": url, "aleg_method": "POST"});
+        self.send(operation, ApiRequest::post(self.url(&["Call", call])).json(&body)).await.map(|_| ())
+    }
+
     /// `POST Call/{uuid}/DTMF/`. Never sent twice: those would be other digits.
     pub(crate) async fn send_digits(&self, call: &str, digits: &str) -> Result<(), TelephonyError> {
         let request =

@@ -78,8 +78,8 @@ impl ProviderFactory for Plivo {
             Capability::MediaMarks,
             Capability::MediaClear,
         ])
-        .impossible(Capability::Instruct, "a live call can be given the URL of a document, and no document")
-        .impossible(Capability::Transfer, "a live call can be given the URL of a document, and no document")
+        .emulated(Capability::Instruct, "the call asks its answer URL again, and what it is told is due there")
+        .emulated(Capability::Transfer, "the call asks its answer URL again, and the bridge is due there")
         .impossible(Capability::RecordOnAnswer, "the request for a call has no such field; record once it is answered");
     const MEDIA: MediaProfile =
         MediaProfile::new(&[AudioFormat::MULAW_8K, AudioFormat::LINEAR16_8K, AudioFormat::LINEAR16_16K])

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use telephony_core::{
-    AccountInfo, CallCost, CallEvent, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability, CarrierMessage,
-    ConfigError, DigitSequence, HangUp, InboundBinding, InboundConfigured, InboundUrls, InitiatedCall, MediaCodec,
-    Money, Operation, OutboundCall, OwnedNumber, Problems, ProviderConfig, ProviderContext, ProviderDescriptor,
-    RecordingRef, RecordingRequest, TelephonyError, TelephonyProvider, VerifiedWebhook, WebhookError, WebhookRequest,
-    WebhookResponse, async_trait, http::HttpClient,
+    AccountInfo, Bridge, CallCost, CallEvent, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability,
+    CarrierMessage, ConfigError, DigitSequence, Due, HangUp, InboundBinding, InboundConfigured, InboundUrls,
+    InitiatedCall, LegOwner, MediaCodec, Money, Operation, OutboundCall, OwnedNumber, Problems, ProviderConfig,
+    ProviderContext, ProviderDescriptor, RecordingRef, RecordingRequest, TelephonyError, TelephonyProvider, Transfer,
+    TransferRequest, VerifiedWebhook, WebhookError, WebhookRequest, WebhookResponse, async_trait, http::HttpClient,
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     error,
     media::PlivoMedia,
     signature,
-    webhook::{self, REQUEST},
+    webhook::{self, ANSWER_URL, REQUEST},
 };
 
 /// One Plivo account.
@@ -54,7 +54,7 @@ impl TelephonyProvider for PlivoProvider {
         let (created, response) = self.api.create_call(&api::call_body(call)?).await?;
         let request = created.request().ok_or_else(|| response.unexpected("request_uuid is missing"))?;
         // The call's own id comes with the first webhook.
-        let call = CallRef::unnamed().with_handle(REQUEST, request);
+        let call = CallRef::unnamed().with_handle(REQUEST, request).with_handle(ANSWER_URL, call.urls.answer.as_str());
         Ok(InitiatedCall::new(call, CallStatus::Queued, created.message))
     }
 
@@ -141,6 +141,19 @@ impl TelephonyProvider for PlivoProvider {
         }
     }
 
+    async fn instruct(&self, call: &CallRef, instruction: &CallInstruction) -> Result<(), TelephonyError> {
+        self.send_to(Operation::Instruct, call, instruction).await
+    }
+
+    async fn transfer_call(&self, transfer: &TransferRequest) -> Result<Transfer, TelephonyError> {
+        let mut bridge = Bridge::to(transfer.to.clone());
+        bridge.caller_id = transfer.caller_id.clone();
+        bridge.ring_timeout = transfer.ring_timeout;
+        bridge.events = transfer.events.clone();
+        self.send_to(Operation::TransferCall, &transfer.call, &CallInstruction::Bridge(bridge)).await?;
+        Ok(Transfer::new(LegOwner::Carrier, true))
+    }
+
     async fn send_digits(&self, call: &CallRef, digits: &DigitSequence) -> Result<(), TelephonyError> {
         self.api.send_digits(name_of(Operation::SendDigits, call)?, digits.as_str()).await
     }
@@ -174,6 +187,23 @@ impl TelephonyProvider for PlivoProvider {
 }
 
 impl PlivoProvider {
+    /// A live call takes no document, only the URL of one: its answer URL, which says what is due.
+    async fn send_to(
+        &self,
+        operation: Operation,
+        call: &CallRef,
+        instruction: &CallInstruction,
+    ) -> Result<(), TelephonyError> {
+        let invalid = |field: &str, reason: &str| TelephonyError::invalid_request(NAME, operation, field, reason);
+        // What no document can say is refused before the call is sent anywhere.
+        answer::response(instruction)?;
+        let url = call.handle(ANSWER_URL).and_then(|url| url.parse().ok());
+        let url = url.ok_or_else(|| invalid("call", "does not say its answer URL, which Plivo would ask"))?;
+        let url = webhook::mark_due(&url, &Due::Do(Box::new(instruction.clone())));
+        let url = url.ok_or_else(|| invalid("instruction", "is too long to be a part of a URL"))?;
+        self.api.transfer(operation, name_of(operation, call)?, &url).await
+    }
+
     /// The URLs belong to an application, which other numbers may share.
     async fn bind(
         &self,

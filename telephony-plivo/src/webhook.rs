@@ -18,9 +18,9 @@
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use telephony_core::{
-    AnsweredBy, CallEvent, CallEventKind, CallId, CallRef, CallStatus, InstructionWanted, PhoneNumber, RecordingEvent,
-    RecordingState, Refusal, ReportedAddress, StatusChange, StreamEvent, Url, VerifiedWebhook, WebhookError,
-    WebhookIdentity, WebhookRequest, redact, signing,
+    AnsweredBy, CallEvent, CallEventKind, CallId, CallRef, CallStatus, Due, InstructionWanted, PhoneNumber,
+    RecordingEvent, RecordingState, Refusal, ReportedAddress, StatusChange, StreamEvent, Url, VerifiedWebhook,
+    WebhookError, WebhookIdentity, WebhookRequest, redact, signing,
 };
 
 use crate::{api, signature};
@@ -28,8 +28,38 @@ use crate::{api, signature};
 /// The handle of a [`CallRef`] that holds the name under which the call was accepted.
 pub(crate) const REQUEST: &str = "request_uuid";
 
+/// The handle that holds the URL which was asked for XML last.
+pub(crate) const ANSWER_URL: &str = "answer_url";
+
 /// Put into the query of the URL that is asked when nothing was pressed: Plivo itself says nothing then.
 const NO_DIGITS: (&str, &str) = ("plivo_digits", "none");
+
+/// Put into the query of a URL to which a live call is sent: what it is to do. Signed with the rest of the URL when it comes back.
+const DUE: &str = "plivo_due";
+
+/// The longest URL that Plivo is given.
+const LONGEST_URL: usize = 2_048;
+
+/// The URL that makes a live call do something: an answer URL that says what is due. `None` if it is too long.
+pub(crate) fn mark_due(answer_url: &Url, due: &Due) -> Option<Url> {
+    let mut url = answer_url.clone();
+    url.query_pairs_mut().append_pair(DUE, &serde_json::to_string(due).ok()?);
+    Some(url).filter(|url| url.as_str().len() <= LONGEST_URL)
+}
+
+/// A URL as we were given it, without our marks.
+fn unmarked(url: &str) -> String {
+    let Ok(mut url) = url.parse::<Url>() else { return url.to_owned() };
+    let ours = |name: &str| name == DUE || name == NO_DIGITS.0;
+    if url.query_pairs().any(|(name, _)| ours(&name)) {
+        let kept: Vec<(String, String)> = url.query_pairs().into_owned().filter(|(name, _)| !ours(name)).collect();
+        url.set_query(None);
+        if !kept.is_empty() {
+            url.query_pairs_mut().extend_pairs(kept);
+        }
+    }
+    url.into()
+}
 
 /// The URL that is asked when nothing was pressed.
 pub(crate) fn mark_no_digits(callback: &Url) -> Url {
@@ -58,7 +88,7 @@ pub(crate) fn parameter(request: &WebhookRequest, name: &str) -> Option<String> 
 pub(crate) fn parse(webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, WebhookError> {
     let request = webhook.request();
     let fields = Fields::of(request);
-    let call = call_ref(&fields)?;
+    let mut call = call_ref(&fields)?;
     let event = fields.get("Event").unwrap_or_default();
     let kinds = if fields.has("StreamID") {
         vec![stream(event, &fields)]
@@ -73,7 +103,10 @@ pub(crate) fn parse(webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, Webhook
         match event {
             "Ring" => vec![CallEventKind::Status(status_change(&fields))],
             "Hangup" => hang_up(&fields),
-            _ => request_for_xml(request, event, &fields),
+            _ => {
+                call = call.with_handle(ANSWER_URL, unmarked(request.url()));
+                request_for_xml(request, event, &fields)
+            }
         }
     };
     let key = signing::sha256_hex(&[request.url().as_bytes(), b"\n", request.body()].concat());
@@ -106,13 +139,15 @@ fn hang_up(fields: &Fields<'_>) -> Vec<CallEventKind> {
 
 fn request_for_xml(request: &WebhookRequest, event: &str, fields: &Fields<'_>) -> Vec<CallEventKind> {
     let inbound = fields.get("Direction") == Some("inbound");
+    let marks: Vec<_> = url::form_urlencoded::parse(request.query().as_bytes()).collect();
+    let due = marks.iter().find(|(name, _)| name == DUE).and_then(|(_, due)| serde_json::from_str(due).ok());
     let mut kinds = Vec::new();
-    let because = if let Some(digits) = fields.get("Digits") {
+    let because = if due.is_some() {
+        InstructionWanted::Continued
+    } else if let Some(digits) = fields.get("Digits") {
         kinds.push(CallEventKind::Digits { digits: digits.to_owned(), timed_out: digits.is_empty() });
         InstructionWanted::Continued
-    } else if url::form_urlencoded::parse(request.query().as_bytes())
-        .any(|(name, value)| (&*name, &*value) == NO_DIGITS)
-    {
+    } else if marks.iter().any(|(name, value)| (&**name, &**value) == NO_DIGITS) {
         kinds.push(CallEventKind::Digits { digits: String::new(), timed_out: true });
         InstructionWanted::Continued
     } else if event == "Redirect" || fields.has("DialStatus") {
@@ -138,7 +173,7 @@ fn request_for_xml(request: &WebhookRequest, event: &str, fields: &Fields<'_>) -
         let who = if machine.eq_ignore_ascii_case("true") { AnsweredBy::Machine } else { AnsweredBy::Human };
         kinds.push(CallEventKind::AnsweredBy { who });
     }
-    kinds.push(CallEventKind::InstructionWanted { because });
+    kinds.push(CallEventKind::InstructionWanted { because, due });
     kinds
 }
 
@@ -325,22 +360,45 @@ mod tests {
     #[test]
     fn requests_for_xml() {
         let asked = kinds("CallUUID=c1&Event=StartApp&CallStatus=in-progress&Direction=outbound&RequestUUID=r1");
-        assert_eq!(asked[1], CallEventKind::InstructionWanted { because: InstructionWanted::Answered });
+        assert_eq!(asked[1], CallEventKind::instruction_wanted(InstructionWanted::Answered));
         let body =
             "CallUUID=c1&Event=StartApp&CallStatus=in-progress&Direction=inbound&From=12025550100&To=13035550100";
         let inbound = kinds(body);
         let CallEventKind::Inbound { from, to } = &inbound[0] else { panic!("{inbound:?}") };
         assert_eq!((from.phone().unwrap().as_e164(), to.phone().unwrap().as_e164()), ("+12025550100", "+13035550100"));
-        assert_eq!(inbound[2], CallEventKind::InstructionWanted { because: InstructionWanted::Inbound });
+        assert_eq!(inbound[2], CallEventKind::instruction_wanted(InstructionWanted::Inbound));
         let identity = identify(&request(&format!("{body}&AuthID={ACCOUNT}"))).unwrap();
         assert_eq!(identity.account_id.as_deref(), Some(ACCOUNT));
         assert_eq!(identity.called.unwrap().as_e164(), "+13035550100");
         let digits = kinds("CallUUID=c1&Event=Redirect&CallStatus=in-progress&Digits=12");
         assert_eq!(digits[0], CallEventKind::Digits { digits: "12".into(), timed_out: false });
         for more in ["Event=Redirect", "Event=Redirect&Digits=1", "Event=NewThing", "DialStatus=busy"] {
-            let wanted = CallEventKind::InstructionWanted { because: InstructionWanted::Continued };
+            let wanted = CallEventKind::instruction_wanted(InstructionWanted::Continued);
             let body = format!("CallUUID=c1&CallStatus=in-progress&Direction=inbound&{more}");
             assert_eq!(kinds(&body).pop(), Some(wanted), "{more}");
+        }
+    }
+
+    #[test]
+    fn what_is_due_comes_back_in_the_url() {
+        let own: Url = "https://voice.example.test/hook?run=7%2f".parse().unwrap();
+        let due = Due::Do(Box::new(telephony_core::CallInstruction::HangUp));
+        let url = mark_due(&own, &due).unwrap();
+        assert_eq!(unmarked(url.as_str()), "https://voice.example.test/hook?run=7%2F");
+        assert_eq!(unmarked(own.as_str()), own.as_str(), "byte for byte, where there is no mark");
+        let long =
+            Due::Do(Box::new(telephony_core::CallInstruction::Say(telephony_core::Say::text("x".repeat(2_048)))));
+        assert_eq!(mark_due(&own, &long), None);
+
+        let mut marks = vec![(DUE.to_owned(), serde_json::to_string(&due).unwrap()), (DUE.to_owned(), "{".to_owned())];
+        for expected in [Some(due), None] {
+            let request = request("CallUUID=c1&Event=Redirect&CallStatus=in-progress");
+            let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&marks[..1]).finish();
+            let request = request.with_url(format!("https://voice.example.test/hook?{query}"));
+            let fields = Fields::of(&request);
+            let wanted = CallEventKind::InstructionWanted { because: InstructionWanted::Continued, due: expected };
+            assert_eq!(request_for_xml(&request, "Redirect", &fields).pop(), Some(wanted));
+            marks.remove(0);
         }
     }
 

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use telephony_core::{
-    CallEvent, CallEventKind, CallInstruction, CallStatus, CallUrls, InstructionWanted, MediaCodec, MediaCommand,
+    CallEvent, CallEventKind, CallInstruction, CallStatus, CallUrls, Due, InstructionWanted, MediaCodec, MediaCommand,
     MediaEvent, Stream, TelephonyProvider, Timestamp, Url, WebhookRequest, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame, PcmDecoder, PcmEncoder, rms_dbfs},
     media::StreamStart,
@@ -82,7 +82,8 @@ impl Seen {
 
     /// Whether the carrier asked what to do for this reason.
     pub(crate) fn asked(&self, because: InstructionWanted) -> bool {
-        self.events().any(|event| event.kind == CallEventKind::InstructionWanted { because })
+        let asks = |kind: &CallEventKind| matches!(kind, CallEventKind::InstructionWanted { because: why, .. } if *why == because);
+        self.events().any(|event| asks(&event.kind))
     }
 }
 
@@ -200,20 +201,33 @@ async fn webhook(shared: &Shared, request: Request<Bytes>) -> Response<Bytes> {
     let request = WebhookRequest::new(parts.method, &shared.base, path, parts.headers, body, now);
     let verified = shared.provider.verify_webhook_signature(request.clone());
     let events = verified.and_then(|webhook| shared.provider.parse_webhook(&webhook));
-    let asks = |event: &&CallEvent| matches!(event.kind, CallEventKind::InstructionWanted { .. });
-    let asked_before = shared.seen.borrow().events().filter(asks).count();
-    let wanted = events.as_ref().ok().and_then(|events| events.iter().find(asks)).map(|event| event.call.clone());
+    let asked_before = shared.seen.borrow().events().filter(|event| asks(event).is_some()).count();
+    let asking =
+        |events: &Vec<CallEvent>| events.iter().find_map(|event| Some((event.call.clone(), asks(event)?.clone())));
+    let wanted = events.as_ref().ok().and_then(asking);
     let refused = events.as_ref().err().map(|error| (error.status(), error.to_string()));
     let events = events.map_err(|error| error.to_string());
     shared.seen.send_modify(|seen| seen.webhooks.push(Received { request, events }));
     if let Some((status, reason)) = refused {
         return plain(status, reason);
     }
-    let Some(call) = wanted else { return plain(StatusCode::NO_CONTENT, String::new()) };
-    let instruction = shared.next_instruction(asked_before);
+    let Some((call, due)) = wanted else { return plain(StatusCode::NO_CONTENT, String::new()) };
+    let instruction = match due {
+        Some(Due::Do(instruction)) => *instruction,
+        Some(Due::HangUp) => CallInstruction::HangUp,
+        Some(Due::Ask(_)) | None => shared.next_instruction(asked_before),
+    };
     match shared.provider.get_webhook_response(&call, &instruction).await {
         Ok(response) => response.into_http(),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+/// What is due, of an event that asks what to do.
+fn asks(event: &CallEvent) -> Option<&Option<Due>> {
+    match &event.kind {
+        CallEventKind::InstructionWanted { due, .. } => Some(due),
+        _ => None,
     }
 }
 

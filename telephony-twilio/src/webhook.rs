@@ -148,7 +148,7 @@ fn request_for_twiml(fields: &Fields<'_>) -> Vec<CallEventKind> {
     if fields.has("RecordingUrl") {
         kinds.push(recording("completed", fields));
     }
-    kinds.push(CallEventKind::InstructionWanted { because });
+    kinds.push(CallEventKind::instruction_wanted(because));
     kinds
 }
 
@@ -367,7 +367,7 @@ mod tests {
             matches!(&events[0].kind, CallEventKind::Status(change) if change.status == Some(CallStatus::InProgress))
         );
         assert_eq!(events[1].kind, CallEventKind::AnsweredBy { who: AnsweredBy::MachineGreetingEnded { beep: true } });
-        assert_eq!(events[2].kind, CallEventKind::InstructionWanted { because: InstructionWanted::Answered });
+        assert_eq!(events[2].kind, CallEventKind::instruction_wanted(InstructionWanted::Answered));
     }
 
     #[test]
@@ -377,7 +377,7 @@ mod tests {
         let CallEventKind::Inbound { from, to } = &kinds[0] else { panic!("{kinds:?}") };
         assert_eq!((from.raw(), from.address()), ("anonymous", None));
         assert_eq!(to.phone().unwrap().as_e164(), "+14155550111");
-        assert_eq!(kinds[2], CallEventKind::InstructionWanted { because: InstructionWanted::Inbound });
+        assert_eq!(kinds[2], CallEventKind::instruction_wanted(InstructionWanted::Inbound));
         let identity = identify(&request(&format!("AccountSid={ACCOUNT}&{body}"), None)).unwrap();
         assert_eq!(identity.account_id.as_deref(), Some(ACCOUNT));
         assert_eq!(identity.called.unwrap().as_e164(), "+14155550111");
@@ -397,12 +397,12 @@ mod tests {
         let dialled = kinds(&format!("{rest}&DialCallStatus=no-answer&DialCallSid=CA2"));
         assert!(matches!(&dialled[0], CallEventKind::OtherLeg(change) if change.status == Some(CallStatus::NoAnswer)));
         for more in ["&Digits=1", "&DialCallStatus=busy", "&StreamSid=MZ1", ""] {
-            let wanted = CallEventKind::InstructionWanted { because: InstructionWanted::Continued };
+            let wanted = CallEventKind::instruction_wanted(InstructionWanted::Continued);
             assert_eq!(kinds(&format!("{rest}{more}")).pop(), Some(wanted), "{more}");
         }
         let failed = kinds("CallSid=CA1&CallStatus=in-progress&ErrorCode=11200&ErrorUrl=https%3A%2F%2Fa.test%2F");
         assert_eq!(failed[0], CallEventKind::Problem { message: "error 11200 at https://a.test/".into() });
-        assert_eq!(failed.last(), Some(&CallEventKind::InstructionWanted { because: InstructionWanted::Fallback }));
+        assert_eq!(failed.last(), Some(&CallEventKind::instruction_wanted(InstructionWanted::Fallback)));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(crate) fn identify(request: &WebhookRequest) -> Option<WebhookIdentity> {
 pub(crate) fn parse(webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, WebhookError> {
     let request = webhook.request();
     let fields = Fields::of(request)?;
-    let continued = CallEventKind::InstructionWanted { because: InstructionWanted::Continued };
+    let continued = CallEventKind::instruction_wanted(InstructionWanted::Continued);
     let (call, kinds) = if let Some(word) = fields.get("status") {
         leg_event(request, &fields, word)?
     } else if fields.has("recording_url") {
@@ -90,7 +90,7 @@ pub(crate) fn parse(webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, Webhook
     } else if let Some(reason) = fields.get("reason") {
         let mut kinds = vec![CallEventKind::Problem { message: redact::numbers_in(reason) }];
         if fields.has("original_request") {
-            kinds.push(CallEventKind::InstructionWanted { because: InstructionWanted::Fallback });
+            kinds.push(CallEventKind::instruction_wanted(InstructionWanted::Fallback));
         }
         (fields.call("uuid")?, kinds)
     } else if fields.asks_answer() {
@@ -138,14 +138,14 @@ fn answer(request: &WebhookRequest, fields: &Fields) -> Result<(CallRef, Vec<Cal
         call = call.with_handle(REGION_URL, url);
     }
     if is_marked(request, OUTBOUND_MARK) {
-        return Ok((call, vec![CallEventKind::InstructionWanted { because: InstructionWanted::Answered }]));
+        return Ok((call, vec![CallEventKind::instruction_wanted(InstructionWanted::Answered)]));
     }
     let reported = |name| {
         let raw = fields.get(name).unwrap_or_default();
         reported(raw)
     };
     let inbound = CallEventKind::Inbound { from: reported("from"), to: reported("to") };
-    Ok((call, vec![inbound, CallEventKind::InstructionWanted { because: InstructionWanted::Inbound }]))
+    Ok((call, vec![inbound, CallEventKind::instruction_wanted(InstructionWanted::Inbound)]))
 }
 
 /// An address as Vonage writes it: numbers without `+`.
@@ -443,7 +443,7 @@ mod tests {
             "region_url": "https://api-us-3.vonage.com",
         });
         let outbound = read_at(marked.as_str(), &body.to_string()).unwrap();
-        assert_eq!(outbound[0].kind, CallEventKind::InstructionWanted { because: InstructionWanted::Answered });
+        assert_eq!(outbound[0].kind, CallEventKind::instruction_wanted(InstructionWanted::Answered));
         assert_eq!(outbound[0].call.handle(REGION_URL), Some("https://api-us-3.vonage.com"));
         assert_eq!(identify(&request(marked.as_str(), &body.to_string())).unwrap().called, None);
     }
@@ -457,7 +457,7 @@ mod tests {
             let CallEventKind::Inbound { from, to } = &events[0].kind else { panic!("{events:?}") };
             assert_eq!(from.phone().unwrap().as_e164(), "+447700900000");
             assert_eq!(to.phone().unwrap().as_e164(), "+442079460000");
-            assert_eq!(events[1].kind, CallEventKind::InstructionWanted { because: InstructionWanted::Inbound });
+            assert_eq!(events[1].kind, CallEventKind::instruction_wanted(InstructionWanted::Inbound));
             assert_eq!(events[0].call.handle(REGION_URL), None);
             let identity = identify(&request(url, &body)).unwrap();
             assert_eq!(identity.account_id.as_deref(), Some("7e1b7f0c-5a0e-4c53-9e0f-2a6f1d5b9a11"));
@@ -472,14 +472,14 @@ mod tests {
             "dtmf": {"digits": "12", "timed_out": true}, "speech": {"results": []},
         }));
         assert_eq!(input[0], CallEventKind::Digits { digits: "12".to_owned(), timed_out: true });
-        let continued = CallEventKind::InstructionWanted { because: InstructionWanted::Continued };
+        let continued = CallEventKind::instruction_wanted(InstructionWanted::Continued);
         assert_eq!(input[1], continued);
         let notify = read(json!({"payload": {"call_uuid": "u-1"}, "conversation_uuid": "CON-1"}));
         assert_eq!((notify[0].call.to_string().as_str(), &notify[0].kind), ("u-1", &continued));
         let fallback = kinds(json!({
             "reason": "Connection closed", "original_request": {"url": "https://a.test", "type": "answer"}, "uuid": "u-1",
         }));
-        assert_eq!(fallback[1], CallEventKind::InstructionWanted { because: InstructionWanted::Fallback });
+        assert_eq!(fallback[1], CallEventKind::instruction_wanted(InstructionWanted::Fallback));
     }
 
     #[test]

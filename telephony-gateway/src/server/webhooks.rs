@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use telephony_core::{
-    CallEvent, CallEventKind, CallInstruction, CallRef, Stream, Timestamp, WebhookRequest, WebhookResponse,
+    CallEvent, CallEventKind, CallInstruction, CallRef, Due, Stream, Timestamp, WebhookRequest, WebhookResponse,
     WorkflowRunId, audio::AudioFormat, error_chain,
 };
 use tracing::{error, info, warn};
@@ -49,14 +49,20 @@ pub(super) async fn receive(
             return refuse(refused.status(), &refused.to_string());
         }
     };
-    let wanted = events.iter().any(|event| matches!(event.kind, CallEventKind::InstructionWanted { .. }));
+    let wanted = events.iter().find_map(|event| match &event.kind {
+        CallEventKind::InstructionWanted { due, .. } => Some(due.clone()),
+        _ => None,
+    });
     let Some(call) = write_down(&shared, &run, events, received_at) else {
         return refuse(StatusCode::NOT_FOUND, "there is no such run");
     };
-    if !wanted {
-        return respond(WebhookResponse::no_content());
-    }
-    let instruction = next(&shared, &run);
+    let Some(due) = wanted else { return respond(WebhookResponse::no_content()) };
+    let instruction = match due {
+        Some(Due::Do(instruction)) => *instruction,
+        Some(Due::HangUp) => CallInstruction::HangUp,
+        // Every URL of a run asks the same.
+        Some(Due::Ask(_)) | None => next(&shared, &run),
+    };
     match run.provider.get_webhook_response(&call, &instruction).await {
         Ok(response) => {
             run.timeline.note("gateway", "instruction", instruction.name());

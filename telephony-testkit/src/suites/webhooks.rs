@@ -189,7 +189,7 @@ async fn life(subject: Arc<Subject>) -> Outcome {
             statuses.extend(change.status);
         }
     }
-    let asked = CallEventKind::InstructionWanted { because: InstructionWanted::Answered };
+    let asked = CallEventKind::instruction_wanted(InstructionWanted::Answered);
     let answered = statuses.contains(&CallStatus::InProgress) || events.iter().any(|event| event.kind == asked);
     expect(answered, "the answer is reported", &statuses)?;
     expect(statuses.contains(&CallStatus::Completed), "the end is Completed", &statuses)
