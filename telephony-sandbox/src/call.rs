@@ -71,8 +71,6 @@ pub(crate) struct LiveCall {
     pub(crate) person: Person,
     pub(crate) ear: HandsetReport,
     webhooks: mpsc::UnboundedSender<Request<Bytes>>,
-    /// Whether the customer drives by commands: a call with nothing to do waits for one.
-    commanded: bool,
     /// When the call is ended, whatever it does.
     until: Instant,
 }
@@ -86,8 +84,7 @@ pub(crate) async fn run(shared: Arc<Shared>, id: String, control: mpsc::Unbounde
     let ear = HandsetReport { sample_rate_hz: HANDSET_RATE_HZ.get(), ..HandsetReport::default() };
     let person = Person::new(&handset);
     let until = Instant::now() + LONGEST;
-    let mut live =
-        LiveCall { shared: shared.clone(), id: id.clone(), control, person, ear, webhooks, commanded: false, until };
+    let mut live = LiveCall { shared: shared.clone(), id: id.clone(), control, person, ear, webhooks, until };
     shared.spawn(deliver_all(shared.clone(), id.clone(), queue));
 
     let cause = match call.direction {
@@ -166,7 +163,6 @@ impl LiveCall {
         loop {
             let flow = match plan.pop_front() {
                 Some(step) => self.perform(step).await,
-                None if self.commanded => self.idle().await,
                 None => return EndCause::Application,
             };
             match flow {
@@ -178,8 +174,9 @@ impl LiveCall {
     }
 
     async fn perform(&mut self, step: Step) -> Flow {
-        // Everything but refusing takes an inbound call.
-        if !matches!(step, Step::Reject { .. } | Step::Redirect { .. }) && !self.is_answered() {
+        // Everything but refusing and waiting takes an inbound call.
+        let takes = !matches!(step, Step::Reject { .. } | Step::Redirect { .. } | Step::AwaitCommand);
+        if takes && !self.is_answered() {
             self.answered();
         }
         match step {
@@ -214,6 +211,7 @@ impl LiveCall {
                 self.ear.conferences.push(name);
                 self.idle().await
             }
+            Step::AwaitCommand => self.idle().await,
             Step::Reject { .. } => Flow::End(EndCause::Rejected),
             Step::Redirect { url } => match self.ask(&Ask::Redirect { url }).await {
                 Ok(steps) => Flow::Replace(steps),
@@ -338,8 +336,7 @@ impl LiveCall {
             state.simulator.ask(call, why, now())
         };
         let Some(request) = request else {
-            self.commanded = true;
-            return Ok(Vec::new());
+            return Ok(vec![Step::AwaitCommand]);
         };
         let response = deliver(&self.shared, &self.id, &request, true).await.ok_or(EndCause::DocumentFailed)?;
         let steps = self.shared.lock().simulator.read_answer(&response);

@@ -32,11 +32,12 @@ pub trait CarrierSimulator: Send + fmt::Debug + 'static {
     /// does not report it or was not asked to. Called once for each happening.
     fn report(&mut self, call: &SimulatedCall, happening: &Report, now: Timestamp) -> Vec<Request<Bytes>>;
 
-    /// The signed request with which the carrier asks what a call shall do. `None` for a carrier that is driven by commands:
-    /// the call then waits for [`Exchange::instruct`].
+    /// The signed request with which the carrier asks what a call shall do. Without one, the call waits for
+    /// [`Exchange::instruct`].
     fn ask(&mut self, call: &SimulatedCall, why: &Ask, now: Timestamp) -> Option<Request<Bytes>>;
 
-    /// Reads the answer to such a request, as strictly as the carrier does.
+    /// Reads the answer to such a request, as strictly as the carrier does. One that is driven by commands reads nothing, and
+    /// has the call do [`Step::AwaitCommand`].
     ///
     /// # Errors
     ///
@@ -127,6 +128,8 @@ pub enum Step {
         /// Which.
         url: String,
     },
+    /// Do nothing until [`Exchange::instruct`], without answering a call that rings.
+    AwaitCommand,
     /// End the call.
     HangUp,
 }
