@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use telephony_core::{
-    Address, CallCost, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability, Decimal, DigitSequence, HangUp,
-    InboundBinding, InboundUrls, MachineDetection, OutboundCall, RecordingRef, RecordingRequest, Say, TelephonyError,
-    TelephonyProvider, TransferRequest,
+    Address, CallCost, CallEventKind, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability, Decimal,
+    DigitSequence, HangUp, InboundBinding, InboundUrls, MachineDetection, OutboundCall, RecordingRef, RecordingRequest,
+    Say, TelephonyError, TelephonyProvider, TransferRequest,
 };
 use telephony_sandbox::{Faults, Observation, RestFault, Sandbox};
 
@@ -240,8 +240,14 @@ async fn cost(subject: Arc<Subject>) -> Outcome {
     let id = live.id()?;
     live.sandbox.wait_for(|seen| matches!(seen, Observation::CallRated { call } if *call == id)).await;
     let after = live.provider.get_call_cost(&live.call).await.or_fail("asking for the price of a rated call")?;
-    let rated = matches!(&after, CallCost::Rated { total, .. } if total.amount > Decimal::ZERO);
-    expect(rated, "Rated, and positive", &after)
+    let rated = |cost: &CallCost| matches!(cost, CallCost::Rated { total, .. } if total.amount > Decimal::ZERO);
+    if after != CallCost::Pending {
+        return expect(rated(&after), "Rated, and positive", &after);
+    }
+    // Some carriers tell a price, and cannot be asked for it.
+    let told = |kind: &CallEventKind| matches!(kind, CallEventKind::Cost { cost } if rated(cost));
+    let what = "a price that is positive: in the answer, or in a webhook";
+    live.customer.wait_for(what, |seen| seen.events().any(|event| told(&event.kind))).await.map(|_| ())
 }
 
 async fn instruct(subject: Arc<Subject>) -> Outcome {
