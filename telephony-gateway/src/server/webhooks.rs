@@ -50,13 +50,15 @@ pub(super) async fn receive(
         }
     };
     let wanted = events.iter().find_map(|event| match &event.kind {
-        CallEventKind::InstructionWanted { due, .. } => Some(due.clone()),
+        CallEventKind::InstructionWanted { due, .. } => Some((event.call.clone(), due.clone())),
         _ => None,
     });
-    let Some(call) = write_down(&shared, &run, events, received_at) else {
+    let Some(mut call) = write_down(&shared, &run, events, received_at) else {
         return refuse(StatusCode::NOT_FOUND, "there is no such run");
     };
-    let Some(due) = wanted else { return respond(WebhookResponse::no_content()) };
+    let Some((asking, due)) = wanted else { return respond(WebhookResponse::no_content()) };
+    // A webhook that comes again is answered as it was: what it says itself counts, and not what was heard since.
+    call.absorb(&asking);
     let instruction = match due {
         Some(Due::Do(instruction)) => *instruction,
         Some(Due::HangUp) => CallInstruction::HangUp,
