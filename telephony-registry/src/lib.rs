@@ -6,6 +6,7 @@
 //! | feature | provider |
 //! | --- | --- |
 //! | `plivo` | Plivo Voice |
+//! | `telnyx` | Telnyx Voice (Call Control) |
 //! | `twilio` | Twilio Programmable Voice |
 //! | `vonage` | Vonage Voice API |
 //! | `all` | all of them |
@@ -40,6 +41,8 @@ use telephony_core::{
 
 #[cfg(feature = "plivo")]
 use telephony_plivo as _;
+#[cfg(feature = "telnyx")]
+use telephony_telnyx as _;
 #[cfg(feature = "twilio")]
 use telephony_twilio as _;
 #[cfg(feature = "vonage")]

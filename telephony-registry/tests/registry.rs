@@ -191,6 +191,7 @@ fn a_webhook_is_identified_by_every_provider_that_knows_it() {
 fn what_is_linked_is_what_the_features_say() {
     let features = [
         ("plivo", cfg!(feature = "plivo")),
+        ("telnyx", cfg!(feature = "telnyx")),
         ("twilio", cfg!(feature = "twilio")),
         ("vonage", cfg!(feature = "vonage")),
     ];

@@ -1,0 +1,125 @@
+//! Telnyx's error bodies: `{"errors": [{"code", "title", "detail", "source": {"pointer"}}]}`, the code a text.
+//!
+//! Source: <https://developers.telnyx.com/api/errors>, and the schema `Errors` of the published OpenAPI description.
+
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use telephony_core::{CarrierMessage, FieldProblem, Operation, TelephonyError, redact};
+
+use crate::NAME;
+
+/// The command is for a call that is over.
+const ALREADY_ENDED: &str = "90018";
+/// The command names no call.
+const BAD_CALL_CONTROL_ID: &str = "90015";
+
+/// Parts of a request, by our name for them.
+const FIELDS: &[(&str, &str)] = &[
+    ("/to", "to"),
+    ("/from", "from"),
+    ("/webhook_url", "urls.events"),
+    ("/timeout_secs", "ring_timeout"),
+    ("/time_limit_secs", "time_limit"),
+    ("/send_digits_on_answer", "digits_on_answer"),
+    ("/digits", "digits"),
+    ("/from_display_name", "caller_name"),
+    ("/stream_url", "url"),
+    ("/payload", "text"),
+    ("/voice", "voice"),
+];
+
+#[derive(Deserialize)]
+struct Body {
+    errors: Vec<Entry>,
+}
+
+#[derive(Default, Deserialize)]
+struct Entry {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: Option<String>,
+    #[serde(default)]
+    source: Option<Source>,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    #[serde(default)]
+    pointer: Option<String>,
+    #[serde(default)]
+    parameter: Option<String>,
+}
+
+/// Turns a refusal into an error.
+pub(crate) fn map(operation: Operation, status: StatusCode, _: &HeaderMap, body: &[u8]) -> TelephonyError {
+    let entry = serde_json::from_slice::<Body>(body).ok().and_then(|body| body.errors.into_iter().next());
+    let entry = entry.unwrap_or_default();
+    let mut carrier = CarrierMessage::status(status.as_u16());
+    if !entry.code.is_empty() {
+        carrier = carrier
+            .with_code(&entry.code)
+            .with_docs_url(format!("https://developers.telnyx.com/api/errors/{}", entry.code));
+    }
+    let message = entry.detail.as_deref().filter(|detail| !detail.is_empty()).unwrap_or(&entry.title);
+    if !message.is_empty() {
+        carrier = carrier.with_message(message);
+    }
+    let provider = NAME;
+    if let Some(problem) = field_problem(&entry, message) {
+        return TelephonyError::InvalidRequest { provider, operation, problem, carrier: Some(carrier) };
+    }
+    match (status, entry.code.as_str()) {
+        (_, ALREADY_ENDED | BAD_CALL_CONTROL_ID) | (StatusCode::NOT_FOUND, _) => {
+            TelephonyError::NotFound { provider, operation, carrier }
+        }
+        (StatusCode::UNAUTHORIZED, _) => TelephonyError::Authentication { provider, operation, carrier },
+        (StatusCode::FORBIDDEN, _) => TelephonyError::PermissionDenied { provider, operation, carrier },
+        _ => TelephonyError::Rejected { provider, operation, carrier },
+    }
+}
+
+/// The field that an error is about, where it says so.
+fn field_problem(entry: &Entry, message: &str) -> Option<FieldProblem> {
+    let source = entry.source.as_ref()?;
+    let pointer = source.pointer.clone().or_else(|| source.parameter.as_ref().map(|name| format!("/{name}")))?;
+    let (_, field) = FIELDS.iter().find(|(known, _)| *known == pointer)?;
+    Some(FieldProblem::new(*field, redact::numbers_in(message)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(status: u16, body: &str) -> TelephonyError {
+        map(Operation::InitiateCall, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
+    }
+
+    #[test]
+    fn bodies_as_telnyx_writes_them() {
+        let ended = error(
+            422,
+            r#"{"errors":[{"code":"90018","title":"Call has already ended","detail":"This call is no longer active."}]}"#,
+        );
+        assert!(matches!(ended, TelephonyError::NotFound { .. }), "{ended:?}");
+        let invalid = error(
+            422,
+            r#"{"errors":[{"code":"10016","title":"Phone number must be in +E164 format","detail":"14155550111 is not","source":{"pointer":"/to"}}]}"#,
+        );
+        assert!(matches!(&invalid, TelephonyError::InvalidRequest { problem, .. } if problem.field == "to"));
+        assert!(!invalid.to_string().contains("4155550111"), "{invalid}");
+        assert!(matches!(
+            error(401, r#"{"errors":[{"code":"10009","title":"Authentication failed"}]}"#),
+            TelephonyError::Authentication { .. }
+        ));
+        let denied = error(403, r#"{"errors":[{"code":"10010","title":"Authorization failed"}]}"#);
+        assert_eq!(
+            denied.to_string(),
+            "telnyx does not permit initiate_call: 10010: Authorization failed (see https://developers.telnyx.com/api/errors/10010)"
+        );
+        assert!(matches!(error(404, "not json"), TelephonyError::NotFound { .. }));
+        assert!(matches!(error(422, "{}"), TelephonyError::Rejected { .. }));
+    }
+}
