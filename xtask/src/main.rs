@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
+mod matrix;
 mod step;
 mod test;
 
@@ -17,6 +18,7 @@ Usage: cargo xtask <TASK> [OPTIONS]
 Tasks:
   test [STEP…]   Set up what is missing, then check and test everything, or only the steps named
   test --list    Say what the steps are
+  matrix         Write what the documents say of providers anew: README.md, docs/providers.md, each crate's README
   help           Say this
 ";
 
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     };
     let outcome = match task {
         "test" => test::run(rest),
+        "matrix" => matrix::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
