@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use telephony_core::{AnsweredBy, CallCost, CallEvent, CallEventKind, CallStatus, InstructionWanted, Refusal};
+use telephony_core::{
+    AnsweredBy, CallCost, CallEvent, CallEventKind, CallStatus, InstructionWanted, Refusal, Timestamp,
+};
 
 /// What the events of a call add up to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,7 +23,7 @@ pub struct CallSummary {
     pub reason: Option<String>,
     /// Why the other side could not be had, where the carrier said it.
     pub refusal: Option<Refusal>,
-    /// How long it lasted, as the carrier counts.
+    /// How long it lasted, as the carrier counts; or where it does not, from the answer to the end by its clock.
     pub duration: Option<Duration>,
     /// Who answered, where that was asked.
     pub answered_by: Option<AnsweredBy>,
@@ -38,11 +40,16 @@ pub fn reduce<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> CallSummar
 
     let mut summary = CallSummary::default();
     let mut ends: Vec<(CallStatus, Option<String>, Option<Refusal>)> = Vec::new();
+    let (mut answered_at, mut ended_at): (Option<Timestamp>, Option<Timestamp>) = (None, None);
     for event in events {
         match &event.kind {
             CallEventKind::Status(change) => {
                 if let Some(status) = change.status {
                     summary.answered |= matches!(status, CallStatus::InProgress);
+                    let moment = if status.is_terminal() { &mut ended_at } else { &mut answered_at };
+                    if status >= CallStatus::InProgress {
+                        *moment = moment.iter().copied().chain(event.occurred_at).min();
+                    }
                     if status.is_terminal() {
                         ends.push((status, change.reason.clone(), change.refusal));
                     } else {
@@ -63,6 +70,9 @@ pub fn reduce<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> CallSummar
             }
             _ => {}
         }
+    }
+    if let (None, Some(answered), Some(ended)) = (summary.duration, answered_at, ended_at) {
+        summary.duration = Duration::try_from(ended - answered).ok();
     }
     let believed = ends.into_iter().max_by_key(|(status, ..)| weight(*status, summary.answered));
     if let Some((status, reason, refusal)) = believed {
@@ -103,6 +113,16 @@ mod tests {
     fn statuses(statuses: &[CallStatus]) -> Option<CallStatus> {
         let events: Vec<_> = statuses.iter().enumerate().map(|(key, s)| status(key, Some(*s))).collect();
         reduce(&events).status
+    }
+
+    #[test]
+    fn a_length_that_is_not_said_is_the_time_between() {
+        let at = |seconds| Timestamp::from_unix_timestamp(seconds).ok();
+        let answered = status(1, Some(CallStatus::InProgress)).at(at(100));
+        let bridged = status(2, Some(CallStatus::InProgress)).at(at(110));
+        let over = status(3, Some(CallStatus::Completed)).at(at(137));
+        assert_eq!(reduce([&over, &bridged, &answered]).duration, Some(Duration::from_secs(37)));
+        assert_eq!(reduce([&over]).duration, None);
     }
 
     #[test]
