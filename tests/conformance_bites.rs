@@ -1,16 +1,27 @@
 //! The conformance suite finds what it looks for: a good provider with one defect put in fails the trial for that defect.
 
+#![allow(clippy::print_stdout, reason = "`--nocapture` shows what each defect is told")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use telephony_core::{
-    AccountInfo, CallCost, CallEvent, CallInstruction, CallRef, CallSnapshot, Capabilities, Capability,
-    CarrierMediaCodec, ConfigError, DigitSequence, HangUp, InboundBinding, InboundConfigured, InitiatedCall,
-    MediaCodec, MediaCommand, MediaError, MediaEvent, MediaProfile, Money, OutboundCall, OwnedNumber, Package,
-    ProviderContext, ProviderDescriptor, ProviderFactory, ProviderName, RecordingRef, RecordingRequest, Secret,
-    TelephonyError, TelephonyProvider, Transfer, TransferRequest, VerifiedWebhook, WebhookError, WebhookIdentity,
-    WebhookRequest, WebhookResponse, WireBuffer, WireMessage, async_trait, audio::AudioFormat, signing,
+    AccountInfo, CallCost, CallEvent, CallEventKind, CallInstruction, CallRef, CallSnapshot, CallState, CallStatus,
+    Capabilities, Capability, CarrierMediaCodec, ConfigError, DigitSequence, HangUp, InboundBinding, InboundConfigured,
+    InitiatedCall, MediaCodec, MediaCommand, MediaError, MediaEvent, MediaProfile, Money, OutboundCall, OwnedNumber,
+    Package, ProviderContext, ProviderDescriptor, ProviderFactory, ProviderName, RecordingRef, RecordingRequest,
+    ReportedAddress, Secret, StatusChange, TelephonyError, TelephonyProvider, Transfer, TransferRequest,
+    VerifiedWebhook, WebhookError, WebhookIdentity, WebhookRequest, WebhookResponse, WireBuffer, WireMessage,
+    async_trait,
+    audio::{AudioFormat, AudioFrame},
+    signing,
 };
 use telephony_sandbox::SimulatorDescriptor;
 use telephony_testkit::{Conformance, Suite};
@@ -19,16 +30,52 @@ use telephony_twilio::{DESCRIPTOR as GOOD, TwilioConfig};
 /// What is wrong with a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Defect {
+    // Secrets and accounts
     ShowsItsSecrets,
-    TakesAnyWebhook,
-    RepeatsKeys,
+    IsContentWithWrongCredentials,
+    // Requests
     CallsTwice,
+    DropsTheRingTimeout,
+    KnowsEveryCall,
+    ReadsTheFirstPageOnly,
+    TakesNoNumbersForAnError,
     CostsNothingWhileUnknown,
+    PaysTheCaller,
     FailsToHangUpTwice,
+    FailsOnACallThatIsOver,
     DoesWhatItDoesNotDeclare,
     DeclaresWhatItCannot,
+    // Webhooks
+    TakesAnyWebhook,
+    TakesTheUnsigned,
+    IgnoresTheBody,
+    ServesOtherAccounts,
+    SignsInAnotherOrder,
+    ClaimsEveryWebhook,
+    ClaimsNoWebhook,
+    RepeatsKeys,
+    MakesAKeyForEachDelivery,
+    MovesBackwards,
+    ForgetsTheCarriersWord,
+    ForgetsWhoCalled,
+    TakesBusyForFailed,
+    ForgetsThatItWasDeclined,
+    // Answers
+    SaysNothing,
+    StreamsToAnything,
+    // Media
     SwallowsAudio,
+    SwapsRates,
+    DropsParameters,
+    DropsMarks,
+    KeepsWhatWasCleared,
+    MishearsKeys,
+    SpeaksBeforeTheStart,
+    TakesAnyFormat,
 }
+
+/// Webhooks read so far, by anybody.
+static DELIVERIES: AtomicUsize = AtomicUsize::new(0);
 
 /// A provider with a defect. It carries every method, so that no default answers in its place.
 struct Defective {
@@ -59,6 +106,11 @@ impl TelephonyProvider for Defective {
     }
 
     async fn initiate_call(&self, call: &OutboundCall) -> Result<InitiatedCall, TelephonyError> {
+        let mut call = call.clone();
+        if self.defect == Defect::DropsTheRingTimeout {
+            call.ring_timeout = None;
+        }
+        let call = &call;
         match self.good.initiate_call(call).await {
             Err(TelephonyError::OutcomeUnknown { .. }) if self.defect == Defect::CallsTwice => {
                 self.good.initiate_call(call).await
@@ -68,29 +120,65 @@ impl TelephonyProvider for Defective {
     }
 
     async fn get_call_status(&self, call: &CallRef) -> Result<CallSnapshot, TelephonyError> {
-        self.good.get_call_status(call).await
+        match self.good.get_call_status(call).await {
+            Err(TelephonyError::NotFound { .. }) if self.defect == Defect::KnowsEveryCall => {
+                Ok(CallSnapshot::new(call.clone(), CallState::Alive, ""))
+            }
+            outcome => outcome,
+        }
     }
 
     async fn get_available_phone_numbers(&self) -> Result<Vec<OwnedNumber>, TelephonyError> {
-        self.good.get_available_phone_numbers().await
+        let mut numbers = self.good.get_available_phone_numbers().await?;
+        match self.defect {
+            Defect::ReadsTheFirstPageOnly => numbers.truncate(50),
+            Defect::TakesNoNumbersForAnError if numbers.is_empty() => {
+                return Err(self.descriptor.unsupported(Capability::CallCost));
+            }
+            _ => {}
+        }
+        Ok(numbers)
     }
 
     async fn check_account(&self) -> Result<AccountInfo, TelephonyError> {
-        self.good.check_account().await
+        match self.good.check_account().await {
+            Err(_) if self.defect == Defect::IsContentWithWrongCredentials => Ok(AccountInfo::new("AC0")),
+            outcome => outcome,
+        }
     }
 
     fn verify_webhook_signature(&self, request: WebhookRequest) -> Result<VerifiedWebhook, WebhookError> {
-        if self.defect == Defect::TakesAnyWebhook {
+        let taken = || {
             let proof = signing::verify_shared_secret(&Secret::new("x"), "x").unwrap();
-            return Ok(VerifiedWebhook::new(request, proof));
+            VerifiedWebhook::new(request.clone(), proof)
+        };
+        match (self.defect, self.good.verify_webhook_signature(request.clone())) {
+            (Defect::TakesAnyWebhook, Err(_))
+            | (Defect::TakesTheUnsigned, Err(WebhookError::Unsigned { .. }))
+            | (Defect::IgnoresTheBody, Err(WebhookError::BadSignature { .. }))
+            | (Defect::ServesOtherAccounts, Err(WebhookError::WrongAccount { .. })) => Ok(taken()),
+            (Defect::SignsInAnotherOrder, Ok(_)) => Err(WebhookError::BadSignature { reason: "another order" }),
+            (_, outcome) => outcome,
         }
-        self.good.verify_webhook_signature(request)
     }
 
     fn parse_webhook(&self, webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, WebhookError> {
         let mut events = self.good.parse_webhook(webhook)?;
-        if self.defect == Defect::RepeatsKeys {
-            events.iter_mut().for_each(|event| event.dedupe_key = event.call.to_string());
+        for event in &mut events {
+            match self.defect {
+                Defect::RepeatsKeys => event.dedupe_key = event.call.to_string(),
+                Defect::MakesAKeyForEachDelivery => {
+                    event.dedupe_key.push_str(&DELIVERIES.fetch_add(1, Ordering::Relaxed).to_string());
+                }
+                _ => {}
+            }
+            match &mut event.kind {
+                CallEventKind::Status(change) => spoil(self.defect, change),
+                CallEventKind::Inbound { from, .. } if self.defect == Defect::ForgetsWhoCalled => {
+                    *from = ReportedAddress::new("unknown", None);
+                }
+                _ => {}
+            }
         }
         Ok(events)
     }
@@ -100,20 +188,29 @@ impl TelephonyProvider for Defective {
         call: &CallRef,
         instruction: &CallInstruction,
     ) -> Result<WebhookResponse, TelephonyError> {
-        self.good.get_webhook_response(call, instruction).await
+        let instruction = match (self.defect, instruction) {
+            (Defect::SaysNothing, CallInstruction::Say(_)) => &CallInstruction::HangUp,
+            (_, instruction) => instruction,
+        };
+        match self.good.get_webhook_response(call, instruction).await {
+            Err(TelephonyError::InvalidRequest { .. }) if self.defect == Defect::StreamsToAnything => {
+                Ok(WebhookResponse::no_content())
+            }
+            outcome => outcome,
+        }
     }
 
     fn media_codec(&self) -> Box<dyn MediaCodec> {
-        match self.defect {
-            Defect::SwallowsAudio => Box::new(Swallowing(self.good.media_codec())),
-            _ => self.good.media_codec(),
-        }
+        Box::new(DefectiveCodec { good: self.good.media_codec(), defect: self.defect })
     }
 
     async fn get_call_cost(&self, call: &CallRef) -> Result<CallCost, TelephonyError> {
         match self.good.get_call_cost(call).await {
             Ok(CallCost::Pending) if self.defect == Defect::CostsNothingWhileUnknown => {
                 Ok(CallCost::rated(Money::parse("0", "USD").unwrap()))
+            }
+            Ok(CallCost::Rated { .. }) if self.defect == Defect::PaysTheCaller => {
+                Ok(CallCost::rated(Money::parse("-0.01", "USD").unwrap()))
             }
             outcome => outcome,
         }
@@ -122,6 +219,9 @@ impl TelephonyProvider for Defective {
     async fn hang_up(&self, call: &CallRef) -> Result<HangUp, TelephonyError> {
         match self.good.hang_up(call).await {
             Ok(HangUp::AlreadyEnded) if self.defect == Defect::FailsToHangUpTwice => Ok(HangUp::Ended),
+            Ok(HangUp::AlreadyEnded) if self.defect == Defect::FailsOnACallThatIsOver => {
+                Err(self.descriptor.unsupported(Capability::HangUp))
+            }
             outcome => outcome,
         }
     }
@@ -151,23 +251,59 @@ impl TelephonyProvider for Defective {
     }
 }
 
-/// A codec that loses a byte of every piece of audio.
-#[derive(Debug)]
-struct Swallowing(Box<dyn MediaCodec>);
+/// What a defect makes of a status.
+fn spoil(defect: Defect, change: &mut StatusChange) {
+    match (defect, change.status) {
+        (Defect::MovesBackwards, Some(CallStatus::Completed)) => change.status = Some(CallStatus::Ringing),
+        (Defect::TakesBusyForFailed, Some(CallStatus::Busy)) => change.status = Some(CallStatus::Failed),
+        (Defect::ForgetsThatItWasDeclined, _) => change.refusal = None,
+        (Defect::ForgetsTheCarriersWord, _) => change.raw_status.clear(),
+        _ => {}
+    }
+}
 
-impl MediaCodec for Swallowing {
+/// A codec with a defect.
+#[derive(Debug)]
+struct DefectiveCodec {
+    good: Box<dyn MediaCodec>,
+    defect: Defect,
+}
+
+impl MediaCodec for DefectiveCodec {
     fn decode<'a>(&'a mut self, message: WireMessage<'a>) -> Result<MediaEvent<'a>, MediaError> {
-        self.0.decode(message)
+        Ok(match (self.defect, self.good.decode(message)?) {
+            (Defect::SwapsRates, MediaEvent::Started(mut start)) => {
+                start.inbound = AudioFormat::LINEAR16_16K;
+                MediaEvent::Started(start)
+            }
+            (Defect::DropsParameters, MediaEvent::Started(mut start)) => {
+                start.parameters.clear();
+                MediaEvent::Started(start)
+            }
+            (Defect::MishearsKeys, MediaEvent::Digit { digit: '#', duration }) => {
+                MediaEvent::Digit { digit: '*', duration }
+            }
+            (_, event) => event,
+        })
     }
 
     fn encode(&mut self, command: MediaCommand<'_>, out: &mut WireBuffer) -> Result<(), MediaError> {
-        if let MediaCommand::Audio(frame) = command
-            && let [_, rest @ ..] = frame.bytes()
-            && let Ok(shorter) = telephony_core::audio::AudioFrame::new(frame.format(), rest)
-        {
-            return self.0.encode(MediaCommand::Audio(shorter), out);
+        match (self.defect, command) {
+            (Defect::SwallowsAudio, MediaCommand::Audio(frame)) if !frame.bytes().is_empty() => {
+                let shorter = AudioFrame::new(frame.format(), &frame.bytes()[1..]);
+                self.good.encode(MediaCommand::Audio(shorter.unwrap()), out)
+            }
+            (Defect::DropsMarks, MediaCommand::Mark { .. }) => self.good.encode(MediaCommand::Flush, out),
+            (Defect::KeepsWhatWasCleared, MediaCommand::Clear) => {
+                self.good.encode(MediaCommand::Flush, out)?;
+                self.good.encode(MediaCommand::Clear, out)
+            }
+            (_, command) => match (self.defect, self.good.encode(command, out)) {
+                (Defect::SpeaksBeforeTheStart, Err(MediaError::NotStarted))
+                | (Defect::TakesAnyFormat, Err(MediaError::FormatMismatch { .. })) => Ok(()),
+                (_, outcome) => outcome,
+            },
         }
-        self.0.encode(command, out)
     }
 }
 
@@ -189,7 +325,7 @@ fn build(
 }
 
 macro_rules! defective {
-    ($module:ident, $defect:ident, $capabilities:expr) => {
+    ($module:ident: $defect:ident, $capabilities:expr, $suite:ident $filter:literal, [$($trial:literal),+], $message:literal) => {
         mod $module {
             use super::*;
 
@@ -213,7 +349,11 @@ macro_rules! defective {
                 }
 
                 fn identify_webhook(request: &WebhookRequest) -> Option<WebhookIdentity> {
-                    GOOD.identify_webhook(request)
+                    match Defect::$defect {
+                        Defect::ClaimsNoWebhook => None,
+                        Defect::ClaimsEveryWebhook => Some(WebhookIdentity { account_id: None, called: None }),
+                        _ => GOOD.identify_webhook(request),
+                    }
                 }
 
                 fn carrier_media_codec() -> Box<dyn CarrierMediaCodec> {
@@ -225,11 +365,19 @@ macro_rules! defective {
             static SIMULATOR: SimulatorDescriptor =
                 SimulatorDescriptor::new(&DESCRIPTOR, || telephony_twilio::SIMULATOR.build());
 
-            /// The names of the trials of this suite, among those with this in their name, that fail.
-            pub(super) fn failures(suite: Suite, filter: &str) -> Vec<String> {
-                let reports = Conformance::of(&DESCRIPTOR, &SIMULATOR).suite(suite).report(filter);
-                assert!(!reports.is_empty(), "no trial is called {filter}");
-                reports.into_iter().filter(|report| report.failure.is_some()).map(|report| report.name).collect()
+            /// Every trial that must fail does, and says what is wrong.
+            #[test]
+            fn is_found() {
+                let reports = Conformance::of(&DESCRIPTOR, &SIMULATOR).suite(Suite::$suite).report($filter);
+                let failures: BTreeMap<_, _> =
+                    reports.into_iter().filter_map(|report| Some((report.name, report.failure?))).collect();
+                for trial in [$($trial),+] {
+                    let failure = failures.get(trial).unwrap_or_else(|| panic!("{trial} passed; failed: {failures:?}"));
+                    let message = failure.split_once("\n  specified: ").unwrap().0;
+                    assert!(message.contains($message), "{trial}: {message}");
+                    let shown: String = message.chars().take(300).collect();
+                    println!("{:?}\n{trial}\n{shown}\n", Defect::$defect);
+                }
             }
         }
     };
@@ -256,76 +404,83 @@ const LESS: Capabilities = Capabilities::new().native(&[Capability::CallCost]);
 /// With a name shown, which the carrier has not.
 const MORE: Capabilities = ALL.native(&[Capability::CallerName]);
 
-defective!(shows_its_secrets, ShowsItsSecrets, ALL);
-defective!(takes_any_webhook, TakesAnyWebhook, ALL);
-defective!(repeats_keys, RepeatsKeys, ALL);
-defective!(calls_twice, CallsTwice, ALL);
-defective!(costs_nothing, CostsNothingWhileUnknown, ALL);
-defective!(fails_to_hang_up_twice, FailsToHangUpTwice, ALL);
-defective!(does_what_it_does_not_declare, DoesWhatItDoesNotDeclare, LESS);
-defective!(declares_what_it_cannot, DeclaresWhatItCannot, MORE);
-defective!(swallows_audio, SwallowsAudio, ALL);
-
-#[test]
-fn a_secret_in_debug() {
-    assert_eq!(
-        shows_its_secrets::failures(Suite::Configuration, "secrets"),
-        ["configuration::secrets::are_never_shown"]
-    );
-}
-
-#[test]
-fn a_check_of_signatures_that_checks_nothing() {
-    let failures = takes_any_webhook::failures(Suite::Webhooks, "webhooks::verify");
-    for trial in ["a_changed_body", "no_signature", "another_key", "another_account", "signatures_of_others"] {
-        assert!(failures.contains(&format!("webhooks::verify::{trial}")), "{trial} passed; {failures:?} did not");
-    }
-}
-
-#[test]
-fn one_key_for_all_events() {
-    assert_eq!(repeats_keys::failures(Suite::Webhooks, "dedupe"), ["webhooks::parse::dedupe_keys"]);
-}
-
-#[test]
-fn a_second_call_after_an_unknown_outcome() {
-    let failures = calls_twice::failures(Suite::Faults, "faults::initiate_call");
-    for trial in ["status_500", "no_answer"] {
-        assert!(failures.contains(&format!("faults::initiate_call::{trial}")), "{trial} passed; {failures:?} did not");
-    }
-}
-
-#[test]
-fn a_price_of_nothing_for_a_call_that_is_not_rated() {
-    assert_eq!(costs_nothing::failures(Suite::Rest, "get_call_cost"), ["rest::get_call_cost"]);
-}
-
-#[test]
-fn a_call_that_is_hung_up_twice() {
-    assert_eq!(fails_to_hang_up_twice::failures(Suite::Rest, "hang_up"), ["rest::hang_up"]);
-}
-
-#[test]
-fn something_done_that_is_not_declared() {
-    assert_eq!(does_what_it_does_not_declare::failures(Suite::Rest, "rest::hang_up"), ["rest::hang_up"]);
-    assert_eq!(
-        does_what_it_does_not_declare::failures(Suite::Answers, "answers::say"),
-        ["answers::say", "answers::say_then_ask"]
-    );
-}
-
-#[test]
-fn something_declared_that_is_not_done() {
-    assert_eq!(
-        declares_what_it_cannot::failures(Suite::Rest, "with_caller_name"),
-        ["rest::initiate_call::with_caller_name"]
-    );
-}
-
-#[test]
-fn audio_that_is_lost() {
-    assert_eq!(swallows_audio::failures(Suite::Media, "audio_out::mu-law"), ["media::audio_out::mu-law_8000_Hz"]);
-}
+defective!(a_secret_in_debug: ShowsItsSecrets, ALL, Configuration "secrets",
+    ["configuration::secrets::are_never_shown"], "shown");
+defective!(an_account_that_is_not_checked: IsContentWithWrongCredentials, ALL, Rest "check_account",
+    ["rest::check_account::wrong_credentials"], "expected: Authentication");
+defective!(a_second_call_after_an_unknown_outcome: CallsTwice, ALL, Faults "faults::initiate_call",
+    ["faults::initiate_call::status_500", "faults::initiate_call::no_answer"], "doing it twice does it twice");
+defective!(an_option_that_is_dropped: DropsTheRingTimeout, ALL.native(&[Capability::RingTimeout]), Rest "with_ring_timeout",
+    ["rest::initiate_call::with_ring_timeout"], "expected:");
+defective!(a_call_that_nobody_made: KnowsEveryCall, ALL, Rest "get_call_status",
+    ["rest::get_call_status::unknown_call"], "expected: NotFound");
+defective!(the_first_page_of_numbers_only: ReadsTheFirstPageOnly, ALL, Rest "get_available_phone_numbers",
+    ["rest::get_available_phone_numbers::all_pages"], "all 1105 numbers, each once\n  seen:     50");
+defective!(an_account_without_numbers: TakesNoNumbersForAnError, ALL, Rest "get_available_phone_numbers",
+    ["rest::get_available_phone_numbers::none"], "listing no numbers succeeds");
+defective!(a_price_of_nothing_for_a_call_that_is_not_rated: CostsNothingWhileUnknown, ALL, Rest "get_call_cost",
+    ["rest::get_call_cost"], "Pending while the call lasts");
+defective!(a_price_below_nothing: PaysTheCaller, ALL, Rest "get_call_cost",
+    ["rest::get_call_cost"], "Rated, and positive");
+defective!(a_call_that_is_hung_up_twice: FailsToHangUpTwice, ALL, Rest "rest::hang_up",
+    ["rest::hang_up"], "expected: AlreadyEnded");
+defective!(a_call_that_is_over_is_an_error: FailsOnACallThatIsOver, ALL, Rest "rest::hang_up",
+    ["rest::hang_up"], "which is no error");
+defective!(something_done_that_is_not_declared: DoesWhatItDoesNotDeclare, LESS, Rest "rest::hang_up",
+    ["rest::hang_up"], "Unsupported");
+defective!(something_told_that_is_not_declared: DoesWhatItDoesNotDeclare, LESS, Answers "answers::say",
+    ["answers::say", "answers::say_then_ask"], "Unsupported");
+defective!(something_declared_that_is_not_done: DeclaresWhatItCannot, MORE, Rest "with_caller_name",
+    ["rest::initiate_call::with_caller_name"], "Unsupported");
+defective!(no_check_of_signatures_at_all: TakesAnyWebhook, ALL, Webhooks "webhooks::verify",
+    ["webhooks::verify::a_changed_body", "webhooks::verify::no_signature", "webhooks::verify::another_key",
+     "webhooks::verify::another_account", "webhooks::verify::signatures_of_others"], "expected:");
+defective!(a_webhook_without_a_signature: TakesTheUnsigned, ALL, Webhooks "no_signature",
+    ["webhooks::verify::no_signature"], "401");
+defective!(a_signature_that_covers_no_body: IgnoresTheBody, ALL, Webhooks "webhooks::verify",
+    ["webhooks::verify::a_changed_body"], "403");
+defective!(the_webhooks_of_another_account: ServesOtherAccounts, ALL, Webhooks "another_account",
+    ["webhooks::verify::another_account"], "another account is refused");
+defective!(a_signature_over_another_order: SignsInAnotherOrder, ALL, Webhooks "genuine",
+    ["webhooks::verify::genuine_ones"], "the signature does not match");
+defective!(a_claim_to_every_webhook: ClaimsEveryWebhook, ALL, Webhooks "identify",
+    ["webhooks::identify::nobody_elses"], "expected:");
+defective!(a_claim_to_none: ClaimsNoWebhook, ALL, Webhooks "identify",
+    ["webhooks::identify::its_own"], "expected:");
+defective!(one_key_for_all_events: RepeatsKeys, ALL, Webhooks "dedupe",
+    ["webhooks::parse::dedupe_keys"], "different happenings have different dedupe keys");
+defective!(another_key_for_each_delivery: MakesAKeyForEachDelivery, ALL, Webhooks "dedupe",
+    ["webhooks::parse::dedupe_keys"], "says the same, dedupe keys included");
+defective!(a_status_that_moves_backwards: MovesBackwards, ALL, Calls "the_other_side_hangs_up",
+    ["calls::end::the_other_side_hangs_up"], "the end is reported");
+defective!(the_carriers_word_forgotten: ForgetsTheCarriersWord, ALL, Webhooks "the_life",
+    ["webhooks::parse::the_life_of_a_call"], "the carrier's word is kept");
+defective!(a_caller_without_a_number: ForgetsWhoCalled, ALL, Calls "calls::inbound::is_streamed",
+    ["calls::inbound::is_streamed"], "the caller");
+defective!(busy_taken_for_failed: TakesBusyForFailed, ALL, Calls "calls::end::busy",
+    ["calls::end::busy"], "expected: Busy");
+defective!(a_refusal_not_told: ForgetsThatItWasDeclined, ALL, Calls "calls::end::declined",
+    ["calls::end::declined"], "the call was declined");
+defective!(nothing_said: SaysNothing, ALL, Answers "answers::say",
+    ["answers::say"], "the text is spoken, whole");
+defective!(a_stream_to_no_socket: StreamsToAnything, ALL, Answers "answers::stream",
+    ["answers::stream"], "names the field url");
+defective!(audio_that_is_lost: SwallowsAudio, ALL, Media "audio_out::mu-law",
+    ["media::audio_out::mu-law_8000_Hz"], "all the audio arrives, in order");
+defective!(another_rate_than_announced: SwapsRates, ALL, Media "start",
+    ["media::start::mu-law_8000_Hz"], "the format announced");
+defective!(parameters_that_do_not_come_back: DropsParameters, ALL, Media "start",
+    ["media::start::mu-law_8000_Hz"], "the parameter comes back");
+defective!(marks_that_are_not_set: DropsMarks, ALL, Media "marks",
+    ["media::marks::there_and_back"], "the mark");
+defective!(audio_after_it_was_cleared: KeepsWhatWasCleared, ALL, Media "clear",
+    ["media::clear::drops_what_waits"], "nothing that waited is sent after it");
+defective!(keys_misheard: MishearsKeys, ALL, Media "digits",
+    ["media::digits::every_key"], "the key # is reported");
+defective!(audio_before_the_start: SpeaksBeforeTheStart, ALL, Media "nothing_before_it",
+    ["media::start::nothing_before_it"], "NotStarted");
+defective!(audio_of_any_format: TakesAnyFormat, ALL, Media "of_another_format",
+    ["media::audio_out::of_another_format"], "FormatMismatch");
 
 #[test]
 fn a_good_provider_passes_all_of_this() {

@@ -144,9 +144,16 @@ impl Customer {
     /// Waits until what came satisfies, and returns it.
     pub(crate) async fn wait_for(&self, what: &str, wanted: impl Fn(&Seen) -> bool) -> Result<Seen, String> {
         let mut seen = self.seen.clone();
-        let outcome = tokio::time::timeout(PATIENCE, seen.wait_for(|seen| wanted(seen))).await;
+        // The simulator's webhooks are genuine: of a provider that refuses one, nothing more is to be waited for.
+        let refused = |seen: &Seen| seen.webhooks.iter().find_map(|webhook| webhook.events.as_ref().err().cloned());
+        let come = seen.wait_for(|seen| wanted(seen) || refused(seen).is_some());
+        let outcome = tokio::time::timeout(PATIENCE, come).await;
         match outcome {
-            Ok(Ok(seen)) => Ok(seen.clone()),
+            Ok(Ok(seen)) if wanted(&seen) => Ok(seen.clone()),
+            Ok(Ok(seen)) => Err(format!(
+                "expected: every webhook of the carrier is taken, while waiting for: {what}\n  seen:     {}",
+                refused(&seen).unwrap_or_default()
+            )),
             _ => Err(format!("expected: {what}\n  seen:     {:?}", self.seen.borrow())),
         }
     }

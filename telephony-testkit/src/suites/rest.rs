@@ -153,7 +153,17 @@ async fn option(subject: &Subject, capability: Capability, with: fn(OutboundCall
     let (sandbox, provider) = subject.sandbox(quick()).await?;
     let order = with(call(&sandbox, 0, nobodys_urls())?);
     provider.initiate_call(&order).await.or_fail("placing a call with the option")?;
-    Ok(())
+    let (with, without) = (would_send(subject, &with(any_call())).await?, would_send(subject, &any_call()).await?);
+    expect(with != without, "a request that says so: the option makes a difference", &with)
+}
+
+/// What a request for a call would send.
+async fn would_send(subject: &Subject, order: &OutboundCall) -> Result<String, String> {
+    let (provider, network) = subject.offline()?;
+    let outcome = provider.initiate_call(order).await;
+    expect(outcome.is_err(), "an error without a network", &outcome)?;
+    let body = network.last_body().or_fail("a request for the call")?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 async fn lacking(subject: &Subject, capability: Capability) -> Outcome {
