@@ -71,3 +71,6 @@ pub type Timestamp = time::OffsetDateTime;
 
 #[doc(hidden)]
 pub use inventory as __inventory;
+
+/// The version of this crate: of the trait, and of the words that it speaks in.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -12,8 +12,11 @@
 //!
 //! Trials follow from the capabilities that the provider declares, both ways: what is declared must work against the
 //! simulator, what is not must answer `Unsupported` and send nothing. Each is called `suite::operation::what`, runs alone
-//! (`cargo test conformance -- faults::initiate_call`), and fails with what was expected, what was seen and where that is
-//! specified.
+//! (`cargo test --test conformance -- faults::initiate_call`), and fails with what was expected, what was seen and where that
+//! is specified.
+//!
+//! With `TELEPHONY_CONFORMANCE_REPORT=FILE` in the environment the run writes [a report](Report) as JSON, which a crate can
+//! publish: versions, declared capabilities, and how each trial went.
 //!
 //! | suite | with | what |
 //! | --- | --- | --- |
@@ -26,16 +29,22 @@
 //! | [`Calls`](Suite::Calls) | whole calls | audio both ways, every way to end, inbound, faults of delivery |
 
 mod customer;
+mod report;
 mod subject;
 mod suites;
 mod transport;
 mod trial;
 
-use std::{collections::BTreeSet, process::ExitCode, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    process::ExitCode,
+    sync::{Arc, mpsc},
+};
 
 use libtest_mimic::Arguments;
+pub use report::Report;
 use serde_json::Value;
-use telephony_core::ProviderDescriptor;
+use telephony_core::{Capability, ProviderDescriptor};
 use telephony_sandbox::SimulatorDescriptor;
 
 use subject::Subject;
@@ -94,6 +103,10 @@ pub struct Conformance {
 pub struct TrialReport {
     /// `suite::operation::what`.
     pub name: String,
+    /// The capability that it is about.
+    pub capability: Option<Capability>,
+    /// Where what is expected is specified.
+    pub specified: &'static str,
     /// What was expected, what was seen, and where that is specified; `None` if all was well.
     pub failure: Option<String>,
 }
@@ -131,10 +144,31 @@ impl Conformance {
 
     /// Runs as a test program does: reads the arguments of the process, prints, and says how it went.
     #[must_use]
+    #[expect(clippy::print_stderr, reason = "it is the program")]
     pub fn run(self) -> ExitCode {
         let arguments = Arguments::from_args();
-        let trials = self.trials().into_iter().map(Trial::into_mimic).collect();
-        libtest_mimic::run(&arguments, trials).exit_code()
+        let (sender, reports) = mpsc::channel();
+        let mimic = |trial: Trial| {
+            let sender = sender.clone();
+            libtest_mimic::Trial::test(trial.name().to_owned(), move || {
+                let report = trial.run();
+                let outcome = report.failure.clone().map_or(Ok(()), |failure| Err(failure.into()));
+                // The run holds the other end for as long as there are trials.
+                let _sent = sender.send(report);
+                outcome
+            })
+        };
+        let trials = self.clone().trials().into_iter().map(mimic).collect();
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        drop(sender);
+        if let Some(file) = std::env::var_os(report::VARIABLE).filter(|_| !arguments.list) {
+            let report = Report::new(self.descriptor, reports.into_iter().collect());
+            if let Err(error) = report.write(file.as_ref()) {
+                eprintln!("error: {}", telephony_core::error_chain(&error));
+                return ExitCode::FAILURE;
+            }
+        }
+        conclusion.exit_code()
     }
 
     /// Runs the trials whose name contains `filter`, one after the other, and returns how each went: for tests of the suite
@@ -142,7 +176,7 @@ impl Conformance {
     #[must_use]
     pub fn report(self, filter: &str) -> Vec<TrialReport> {
         let chosen = self.trials().into_iter().filter(|trial| trial.name().contains(filter));
-        chosen.map(|trial| TrialReport { name: trial.name().to_owned(), failure: trial.run().err() }).collect()
+        chosen.map(Trial::run).collect()
     }
 
     fn trials(self) -> Vec<Trial> {

@@ -2,7 +2,9 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use crate::subject::Subject;
+use telephony_core::Capability;
+
+use crate::{TrialReport, subject::Subject};
 
 /// How long a trial may take. Calls are over in a few seconds.
 const LONGEST: Duration = Duration::from_secs(45);
@@ -16,6 +18,7 @@ type Run = Box<dyn FnOnce() -> Outcome + Send>;
 pub(crate) struct Trial {
     name: String,
     specified: &'static str,
+    capability: Option<Capability>,
     run: Run,
 }
 
@@ -28,7 +31,7 @@ impl Trial {
         run: impl FnOnce(&Subject) -> Outcome + Send + 'static,
     ) -> Self {
         let subject = subject.clone();
-        Self { name: name.into(), specified, run: Box::new(move || run(&subject)) }
+        Self { name: name.into(), specified, capability: None, run: Box::new(move || run(&subject)) }
     }
 
     /// A trial with a network.
@@ -48,21 +51,23 @@ impl Trial {
                 tokio::time::timeout(LONGEST, run(subject)).await.unwrap_or_else(late)
             })
         };
-        Self { name: name.into(), specified, run: Box::new(run) }
+        Self { name: name.into(), specified, capability: None, run: Box::new(run) }
+    }
+
+    /// Says which capability it is about: as declared, so must the deed be.
+    pub(crate) fn about(mut self, capability: Option<Capability>) -> Self {
+        self.capability = capability;
+        self
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Runs it. The failure says where what was expected is specified.
-    pub(crate) fn run(self) -> Outcome {
-        (self.run)().map_err(|failure| format!("{failure}\n  specified: {}", self.specified))
-    }
-
-    pub(crate) fn into_mimic(self) -> libtest_mimic::Trial {
-        let name = self.name.clone();
-        libtest_mimic::Trial::test(name, move || self.run().map_err(Into::into))
+    /// Runs it.
+    pub(crate) fn run(self) -> TrialReport {
+        let failure = (self.run)().err().map(|failure| format!("{failure}\n  specified: {}", self.specified));
+        TrialReport { name: self.name, capability: self.capability, specified: self.specified, failure }
     }
 }
 

@@ -72,13 +72,16 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
     let mut trials: Vec<Trial> = cases
         .into_iter()
         .map(|(name, instruction, check)| {
+            let capability = instruction.capability();
             Trial::wait(format!("answers::{name}"), specified, subject, async move |subject: Arc<Subject>| {
                 told(&subject, &instruction, check).await
             })
+            .about(capability)
         })
         .collect();
     trials.push(Trial::wait("answers::stream", specified, subject, stream));
-    trials.push(Trial::wait("answers::reject", specified, subject, reject));
+    let reject = Trial::wait("answers::reject", specified, subject, reject);
+    trials.push(reject.about(Some(Capability::RejectUnanswered)));
     trials
 }
 

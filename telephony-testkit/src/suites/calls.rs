@@ -14,6 +14,8 @@ use crate::{
     trial::{OrFail, Outcome, Trial, expect},
 };
 
+type Boxed = std::pin::Pin<Box<dyn Future<Output = Outcome>>>;
+
 pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
     let mut trials = vec![
         Trial::wait("calls::outbound::audio_both_ways", "CallInstruction::Stream, MediaCodec", subject, outbound),
@@ -31,22 +33,27 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
         Trial::wait("calls::faults::webhooks_in_any_order", "parse_webhook", subject, reordered),
         Trial::wait("calls::faults::lost_webhooks", "get_call_status", subject, lost),
     ];
-    if subject.has(Capability::MachineDetection) {
-        trials.push(Trial::wait("calls::outbound::answering_machine", "CallEventKind::AnsweredBy", subject, machine));
-    }
-    if subject.has(Capability::MediaDigits) {
-        trials.push(Trial::wait("calls::outbound::keys_in_the_stream", "MediaEvent::Digit", subject, keys));
-    }
-    if subject.has(Capability::Say) {
-        trials.push(Trial::wait("calls::outbound::say_then_ask", "Then::Ask", subject, say_then_ask));
-    }
-    if subject.has(Capability::GatherDigits) {
-        trials.push(Trial::wait("calls::outbound::gather_digits", "CallEventKind::Digits", subject, gather));
-    }
-    if subject.has(Capability::ConfigureInbound) {
-        trials.push(Trial::wait("calls::inbound::is_streamed", "CallEventKind::Inbound", subject, inbound));
-        trials.push(Trial::wait("calls::inbound::is_refused", "CallInstruction::Reject", subject, inbound_refused));
-    }
+    let mut with = |capability, name: &str, specified, trial: fn(Arc<Subject>) -> Boxed| {
+        if subject.has(capability) {
+            trials.push(Trial::wait(format!("calls::{name}"), specified, subject, trial).about(Some(capability)));
+        }
+    };
+    with(Capability::MachineDetection, "outbound::answering_machine", "CallEventKind::AnsweredBy", |subject| {
+        Box::pin(machine(subject))
+    });
+    with(Capability::MediaDigits, "outbound::keys_in_the_stream", "MediaEvent::Digit", |subject| {
+        Box::pin(keys(subject))
+    });
+    with(Capability::Say, "outbound::say_then_ask", "Then::Ask", |subject| Box::pin(say_then_ask(subject)));
+    with(Capability::GatherDigits, "outbound::gather_digits", "CallEventKind::Digits", |subject| {
+        Box::pin(gather(subject))
+    });
+    with(Capability::ConfigureInbound, "inbound::is_streamed", "CallEventKind::Inbound", |subject| {
+        Box::pin(inbound(subject))
+    });
+    with(Capability::ConfigureInbound, "inbound::is_refused", "CallInstruction::Reject", |subject| {
+        Box::pin(inbound_refused(subject))
+    });
     trials
 }
 

@@ -16,7 +16,13 @@ use crate::{
 pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
     let mut trials = Vec::new();
     let mut trial = |name: String, specified: &'static str, run: Box<dyn FnOnce(&Subject) -> Outcome + Send>| {
-        trials.push(Trial::new(format!("media::{name}"), specified, subject, run));
+        let capability = match name.split("::").next() {
+            Some("marks") => Some(Capability::MediaMarks),
+            Some("clear") => Some(Capability::MediaClear),
+            Some("digits") => Some(Capability::MediaDigits),
+            _ => None,
+        };
+        trials.push(Trial::new(format!("media::{name}"), specified, subject, run).about(capability));
     };
     for &format in subject.descriptor.media().formats {
         let label = format.to_string().replace(' ', "_");

@@ -49,15 +49,19 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
     for &(capability, with) in OPTIONS {
         let name = format!("rest::initiate_call::with_{capability}");
         let specified = "OutboundCall: an option that is lacking is refused";
-        trials.push(Trial::wait(name, specified, subject, async move |subject: Arc<Subject>| {
-            option(&subject, capability, with).await
-        }));
+        trials.push(
+            Trial::wait(name, specified, subject, async move |subject: Arc<Subject>| {
+                option(&subject, capability, with).await
+            })
+            .about(Some(capability)),
+        );
     }
     let method = |name: &'static str, capability, works: fn(Arc<Subject>) -> Boxed| {
         let specified = "Capability: declared works, undeclared is Unsupported and sends nothing";
         Trial::wait(format!("rest::{name}"), specified, subject, async move |subject: Arc<Subject>| {
             if subject.has(capability) { works(subject).await } else { lacking(&subject, capability).await }
         })
+        .about(Some(capability))
     };
     trials.extend([
         method("hang_up", Capability::HangUp, |subject| Box::pin(hang_up(subject))),
