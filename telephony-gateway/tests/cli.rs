@@ -49,7 +49,7 @@ fn a_call_prints_its_timeline_and_leaves_a_recording() {
         let output = telephony(folder.path(), &["call", "--sandbox", &name]);
         let printed = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{printed}\n{}", text(&output.stderr));
-        for part in ["dial", "initiated", "asks what to do", "stream started", "completed", "Audio", "Frames", "Cost"] {
+        for part in ["dial", "accepted", "asks what to do", "stream started", "completed", "Audio", "Frames", "Cost"] {
             assert!(printed.contains(part), "{part} is missing:\n{printed}");
         }
         assert!(!printed.contains("2025550100") && !text(&output.stderr).contains("2025550100"), "{printed}");
