@@ -8,6 +8,7 @@ use url::Url;
 use crate::{
     Timestamp,
     address::{Address, PhoneNumber, ReportedAddress},
+    capability::Capability,
     id::CallRef,
     money::CallCost,
 };
@@ -101,6 +102,30 @@ impl OutboundCall {
     pub fn with_recording(mut self, record: RecordingRequest) -> Self {
         self.record = Some(record);
         self
+    }
+
+    /// The capabilities that its options need.
+    ///
+    /// ```
+    /// # use telephony_core::{CallUrls, Capability, OutboundCall, PhoneNumber};
+    /// # let url = |text: &str| text.parse().unwrap();
+    /// # let urls = CallUrls { answer: url("https://a.example"), events: url("https://a.example"), media: url("wss://a.example") };
+    /// # let number: PhoneNumber = "+12025550100".parse().unwrap();
+    /// let call = OutboundCall::new(number.clone(), number, urls).with_caller_name("Anna");
+    /// assert_eq!(call.capabilities().collect::<Vec<_>>(), [Capability::CallerName]);
+    /// ```
+    pub fn capabilities(&self) -> impl Iterator<Item = Capability> + use<> {
+        [
+            (matches!(self.to, Address::Sip(_)), Capability::SipAddress),
+            (self.ring_timeout.is_some(), Capability::RingTimeout),
+            (self.time_limit.is_some(), Capability::TimeLimit),
+            (self.machine_detection.is_some(), Capability::MachineDetection),
+            (self.digits_on_answer.is_some(), Capability::DigitsOnAnswer),
+            (self.record.is_some(), Capability::RecordOnAnswer),
+            (self.caller_name.is_some(), Capability::CallerName),
+        ]
+        .into_iter()
+        .filter_map(|(set, capability)| set.then_some(capability))
     }
 
     /// Shows a name.

@@ -6,14 +6,14 @@ use schemars::Schema;
 use serde_json::Value;
 
 use crate::{
-    capability::Capabilities,
+    capability::{Capabilities, Capability},
     config::{self, ConfigError, ProviderConfig},
     error::TelephonyError,
     http::{HttpPolicy, ReqwestTransport, Transport},
     media::{CarrierMediaCodec, MediaProfile},
     name::{Operation, ProviderName},
     provider::TelephonyProvider,
-    webhook::{WebhookIdentity, WebhookRequest},
+    webhook::{WebhookAuthenticity, WebhookIdentity, WebhookRequest},
 };
 
 /// The crate that a provider comes from. Make it with [`package!`](crate::package).
@@ -53,6 +53,9 @@ pub trait ProviderFactory: 'static {
     const MEDIA: MediaProfile;
     /// The configuration field that [`WebhookIdentity::account_id`] is compared with.
     const ACCOUNT_ID_FIELD: &'static str;
+    /// How far the carrier vouches for its webhooks. Say less than [`Signature`](WebhookAuthenticity::Signature) only of a carrier
+    /// that signs nothing: it is shown to customers.
+    const WEBHOOK_AUTHENTICITY: WebhookAuthenticity = WebhookAuthenticity::Signature;
 
     /// Makes the provider of one account. Sends nothing.
     ///
@@ -115,6 +118,7 @@ pub struct ProviderDescriptor {
     capabilities: Capabilities,
     media: MediaProfile,
     account_id_field: &'static str,
+    webhook_authenticity: WebhookAuthenticity,
     schema: fn() -> Schema,
     check: fn(&Value) -> Result<(), ConfigError>,
     build: BuildFn,
@@ -134,6 +138,7 @@ impl ProviderDescriptor {
             capabilities: F::CAPABILITIES,
             media: F::MEDIA,
             account_id_field: F::ACCOUNT_ID_FIELD,
+            webhook_authenticity: F::WEBHOOK_AUTHENTICITY,
             schema: config::schema_of::<F::Config>,
             check: check::<F>,
             build: build::<F>,
@@ -184,6 +189,12 @@ impl ProviderDescriptor {
         self.account_id_field
     }
 
+    /// How far the carrier vouches for its webhooks.
+    #[must_use]
+    pub const fn webhook_authenticity(&self) -> WebhookAuthenticity {
+        self.webhook_authenticity
+    }
+
     /// The JSON Schema of its configuration: the form, the documentation and the checks.
     #[must_use]
     pub fn config_schema(&self) -> Schema {
@@ -226,8 +237,22 @@ impl ProviderDescriptor {
 
     /// An error that says that this provider lacks a capability.
     #[must_use]
-    pub const fn unsupported(&self, capability: crate::Capability) -> TelephonyError {
+    pub const fn unsupported(&self, capability: Capability) -> TelephonyError {
         TelephonyError::Unsupported { provider: self.name, capability }
+    }
+
+    /// Refuses what needs a capability that this provider lacks: the options of a call
+    /// ([`OutboundCall::capabilities`](crate::OutboundCall::capabilities)), an instruction
+    /// ([`CallInstruction::capability`](crate::CallInstruction::capability)).
+    ///
+    /// # Errors
+    ///
+    /// [`TelephonyError::Unsupported`] naming the first that is lacking.
+    pub fn require(&self, needed: impl IntoIterator<Item = Capability>) -> Result<(), TelephonyError> {
+        match needed.into_iter().find(|capability| !self.capabilities.has(*capability)) {
+            Some(lacking) => Err(self.unsupported(lacking)),
+            None => Ok(()),
+        }
     }
 
     /// An error that says that a request is malformed, found before anything was sent.

@@ -61,7 +61,9 @@ pub use money::{CallCost, Money, MoneyError};
 pub use name::{Operation, ProviderName};
 pub use provider::TelephonyProvider;
 pub use secret::Secret;
-pub use webhook::{VerifiedWebhook, WebhookError, WebhookIdentity, WebhookRequest, WebhookResponse};
+pub use webhook::{
+    VerifiedWebhook, WebhookAuthenticity, WebhookError, WebhookIdentity, WebhookRequest, WebhookResponse,
+};
 
 // What stands in the trait's own signatures, so that a provider crate need not match versions by hand.
 pub use {async_trait::async_trait, bytes::Bytes, rust_decimal::Decimal, url::Url};

@@ -204,6 +204,33 @@ impl WebhookError {
     }
 }
 
+/// How far a carrier vouches for its webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookAuthenticity {
+    /// Each is signed: who changes a byte of it, or sends the signature with something else, is refused.
+    Signature,
+    /// Each repeats a secret that carrier and customer share ([`verify_shared_secret`](crate::signing::verify_shared_secret)).
+    /// It proves who sends, not what: whoever sees one webhook can write others.
+    SharedSecret,
+}
+
+impl WebhookAuthenticity {
+    /// The words in tables: `signed`, `shared secret`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Signature => "signed",
+            Self::SharedSecret => "shared secret",
+        }
+    }
+}
+
+impl fmt::Display for WebhookAuthenticity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Who an unverified webhook says it is for. Good for finding the account whose secret to verify with, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookIdentity {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use telephony_core::{
-    AccountInfo, Bridge, CallCost, CallEvent, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability,
-    CarrierMessage, ConfigError, DigitSequence, Due, HangUp, InboundBinding, InboundConfigured, InboundUrls,
-    InitiatedCall, LegOwner, MediaCodec, Money, Operation, OutboundCall, OwnedNumber, Problems, ProviderConfig,
-    ProviderContext, ProviderDescriptor, RecordingRef, RecordingRequest, TelephonyError, TelephonyProvider, Transfer,
-    TransferRequest, VerifiedWebhook, WebhookError, WebhookRequest, WebhookResponse, async_trait, http::HttpClient,
+    AccountInfo, Bridge, CallCost, CallEvent, CallInstruction, CallRef, CallSnapshot, CallStatus, CarrierMessage,
+    ConfigError, DigitSequence, Due, HangUp, InboundBinding, InboundConfigured, InboundUrls, InitiatedCall, LegOwner,
+    MediaCodec, Money, Operation, OutboundCall, OwnedNumber, Problems, ProviderConfig, ProviderContext,
+    ProviderDescriptor, RecordingRef, RecordingRequest, TelephonyError, TelephonyProvider, Transfer, TransferRequest,
+    VerifiedWebhook, WebhookError, WebhookRequest, WebhookResponse, async_trait, http::HttpClient,
 };
 
 use crate::{
@@ -48,9 +48,7 @@ impl TelephonyProvider for PlivoProvider {
     }
 
     async fn initiate_call(&self, call: &OutboundCall) -> Result<InitiatedCall, TelephonyError> {
-        if call.record.is_some() {
-            return Err(DESCRIPTOR.unsupported(Capability::RecordOnAnswer));
-        }
+        DESCRIPTOR.require(call.capabilities())?;
         let (created, response) = self.api.create_call(&api::call_body(call)?).await?;
         let request = created.request().ok_or_else(|| response.unexpected("request_uuid is missing"))?;
         // The call's own id comes with the first webhook.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use telephony_core::{
-    AccountInfo, CallCost, CallEvent, CallId, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability,
-    CarrierMessage, ConfigError, DigitSequence, HangUp, InboundBinding, InboundConfigured, InitiatedCall, LegOwner,
-    MediaCodec, Operation, OutboundCall, OwnedNumber, Problems, ProviderConfig, ProviderContext, ProviderDescriptor,
-    RecordingRef, RecordingRequest, TelephonyError, TelephonyProvider, Transfer, TransferRequest, VerifiedWebhook,
-    WebhookError, WebhookRequest, WebhookResponse, async_trait, http::HttpClient,
+    AccountInfo, CallCost, CallEvent, CallId, CallInstruction, CallRef, CallSnapshot, CallStatus, CarrierMessage,
+    ConfigError, DigitSequence, HangUp, InboundBinding, InboundConfigured, InitiatedCall, LegOwner, MediaCodec,
+    Operation, OutboundCall, OwnedNumber, Problems, ProviderConfig, ProviderContext, ProviderDescriptor, RecordingRef,
+    RecordingRequest, TelephonyError, TelephonyProvider, Transfer, TransferRequest, VerifiedWebhook, WebhookError,
+    WebhookRequest, WebhookResponse, async_trait, http::HttpClient,
 };
 
 use crate::{
@@ -49,9 +49,7 @@ impl TelephonyProvider for TwilioProvider {
     }
 
     async fn initiate_call(&self, call: &OutboundCall) -> Result<InitiatedCall, TelephonyError> {
-        if call.caller_name.is_some() {
-            return Err(DESCRIPTOR.unsupported(Capability::CallerName));
-        }
+        DESCRIPTOR.require(call.capabilities())?;
         let created = self.api.create_call(api::call_form(call)?).await?;
         let sid = CallId::new(created.sid).map_err(|error| TelephonyError::OutcomeUnknown {
             provider: NAME,

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use telephony_core::{
-    AccountInfo, CallCost, CallEvent, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability, CarrierMessage,
-    ConfigError, DigitSequence, HangUp, InboundBinding, InboundConfigured, InboundUrls, InitiatedCall, LegOwner,
-    MediaCodec, Operation, OutboundCall, OwnedNumber, Problems, ProviderConfig, ProviderContext, ProviderDescriptor,
+    AccountInfo, CallCost, CallEvent, CallInstruction, CallRef, CallSnapshot, CallStatus, CarrierMessage, ConfigError,
+    DigitSequence, HangUp, InboundBinding, InboundConfigured, InboundUrls, InitiatedCall, LegOwner, MediaCodec,
+    Operation, OutboundCall, OwnedNumber, Problems, ProviderConfig, ProviderContext, ProviderDescriptor,
     TelephonyError, TelephonyProvider, Transfer, TransferRequest, VerifiedWebhook, WebhookError, WebhookRequest,
     WebhookResponse, async_trait,
 };
@@ -53,12 +53,7 @@ impl TelephonyProvider for VonageProvider {
     }
 
     async fn initiate_call(&self, call: &OutboundCall) -> Result<InitiatedCall, TelephonyError> {
-        if call.caller_name.is_some() {
-            return Err(DESCRIPTOR.unsupported(Capability::CallerName));
-        }
-        if call.record.is_some() {
-            return Err(DESCRIPTOR.unsupported(Capability::RecordOnAnswer));
-        }
+        DESCRIPTOR.require(call.capabilities())?;
         let created = self.api.create_call(&NewCall::of(call)?).await?;
         let status = webhook::status_of(&created.status, None).unwrap_or(CallStatus::Queued);
         Ok(InitiatedCall::new(created.reference()?, status, created.status))
