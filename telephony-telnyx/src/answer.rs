@@ -3,24 +3,30 @@
 //! Source: <https://developers.telnyx.com/docs/voice/programmable-voice/commands-and-resources>, and the request bodies of the
 //! published OpenAPI description. A command is carried out when it is accepted, and its end is told by webhook; what shall follow
 //! goes along in its `client_state`. A call that rings here can only be answered or refused: any other instruction waits in the
-//! state of the `answer`, and is due once the call is up.
+//! state of the `answer`, and is due once the call is up. What a conference takes is in [`conference`](crate::conference).
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use telephony_core::{
-    Bridge, CallInstruction, Capability, Due, GatherDigits, Operation, PhoneNumber, Play, Reject, Say, Stream,
+    Bridge, CallInstruction, CallRef, Conference, Due, GatherDigits, Operation, PhoneNumber, Play, Reject, Say, Stream,
     TelephonyError, Then, audio::AudioFormat,
 };
 
 use crate::{
-    DESCRIPTOR, NAME,
+    NAME,
     media::{OUTBOUND, codec_of, name_of},
-    webhook::{After, State},
+    webhook::{After, PARKED, STATE, State},
 };
 
 /// The longest text that is spoken.
 const LONGEST_TEXT: usize = 3000;
+
+/// The most times that a file is played: error 90009 of <https://developers.telnyx.com/development/api-fundamentals/api-errors>.
+const MOST_PLAYS: u8 = 100;
+
+/// The longest wait for a digit, in milliseconds: errors 90026 and 90056 of the same table.
+const LONGEST_WAIT_MILLIS: u64 = 120_000;
 
 /// A voice of AWS Polly for each language that Telnyx speaks, for whoever names none.
 const VOICES: &[(&str, &str)] = &[
@@ -55,6 +61,14 @@ const VOICES: &[(&str, &str)] = &[
     ("tr-TR", "Filiz"),
 ];
 
+/// What an instruction comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    Command(Command),
+    /// Several requests: which ones depends on whether there is such a conference yet.
+    Conference(Conference),
+}
+
 /// One command of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Command {
@@ -65,48 +79,48 @@ pub(crate) struct Command {
 /// What is wrong with an instruction: the field and the reason.
 type Problem = (String, String);
 
-/// The command for an instruction: to a call that is up, or to one that rings here.
-pub(crate) fn command(
+/// What a call is told for an instruction, whether it is up or rings here.
+pub(crate) fn told(
     operation: Operation,
+    call: &CallRef,
     instruction: &CallInstruction,
     wideband: bool,
-    parked: bool,
-) -> Result<Command, TelephonyError> {
+) -> Result<Told, TelephonyError> {
     // What cannot be said is refused before the call is answered for it.
-    let command = to_live_call(operation, instruction, wideband)?;
+    let told = to_live_call(call, instruction, wideband)
+        .map_err(|(field, reason)| TelephonyError::invalid_request(NAME, operation, field, reason))?;
     Ok(match instruction {
-        CallInstruction::Reject(_) | CallInstruction::HangUp => command,
-        _ if !parked => command,
+        CallInstruction::Reject(_) | CallInstruction::HangUp => told,
+        _ if call.handle(STATE) != Some(PARKED) => told,
         later => {
             let state = State::due(After::Answer, Due::Do(Box::new(later.clone())));
-            Command { name: "answer", body: json!({"client_state": state.encode()}) }
+            Told::Command(Command { name: "answer", body: json!({"client_state": state.encode()}) })
         }
     })
 }
 
-fn to_live_call(
-    operation: Operation,
-    instruction: &CallInstruction,
-    wideband: bool,
-) -> Result<Command, TelephonyError> {
-    let outcome = match instruction {
-        CallInstruction::Stream(stream) => streaming_start(stream, wideband),
-        CallInstruction::Say(say) => speak(say),
-        CallInstruction::Play(play) => Ok(playback_start(play)),
-        CallInstruction::GatherDigits(gather) => gather_digits(gather),
-        CallInstruction::Bridge(bridge) => transfer(bridge),
-        CallInstruction::Conference(_) => return Err(DESCRIPTOR.unsupported(Capability::Conference)),
+fn to_live_call(call: &CallRef, instruction: &CallInstruction, wideband: bool) -> Result<Told, Problem> {
+    let command = match instruction {
+        CallInstruction::Stream(stream) => streaming_start(stream, wideband)?,
+        CallInstruction::Say(say) => speak(say)?,
+        CallInstruction::Play(play) => playback_start(play)?,
+        CallInstruction::GatherDigits(gather) => gather_digits(gather)?,
+        CallInstruction::Bridge(bridge) => transfer(call, bridge)?,
+        CallInstruction::Conference(conference) if conference.name.trim().is_empty() => {
+            return Err(problem("name", "must not be blank"));
+        }
+        CallInstruction::Conference(conference) => return Ok(Told::Conference(conference.clone())),
         CallInstruction::Reject(reason) => {
             let cause = match reason {
                 Reject::Busy => "USER_BUSY",
                 Reject::Declined => "CALL_REJECTED",
             };
-            Ok(Command { name: "reject", body: json!({"cause": cause}) })
+            Command { name: "reject", body: json!({"cause": cause}) }
         }
-        CallInstruction::HangUp => Ok(Command { name: "hangup", body: json!({}) }),
-        _ => Err(problem("instruction", "is unknown to this version")),
+        CallInstruction::HangUp => Command { name: "hangup", body: json!({}) },
+        _ => return Err(problem("instruction", "is unknown to this version")),
     };
-    outcome.map_err(|(field, reason)| TelephonyError::invalid_request(NAME, operation, field, reason))
+    Ok(Told::Command(command))
 }
 
 fn problem(field: impl Into<String>, reason: impl Into<String>) -> Problem {
@@ -133,6 +147,8 @@ fn streaming_start(stream: &Stream, wideband: bool) -> Result<Command, Problem> 
         "stream_url": stream.url, "stream_track": "inbound_track",
         // Without the mode, audio is taken for MP3 files.
         "stream_bidirectional_mode": "rtp", "stream_bidirectional_codec": codec,
+        // By default what we say is for the opposite leg, which is somebody else once the call is bridged.
+        "stream_bidirectional_target_legs": "self",
         "custom_parameters": parameters, "client_state": State::default().encode(),
     });
     if rate != 8_000 {
@@ -166,12 +182,13 @@ fn speak(say: &Say) -> Result<Command, Problem> {
     Ok(Command { name: "speak", body })
 }
 
-fn playback_start(play: &Play) -> Command {
-    let state = State::due(After::Playback, Due::from(&play.then)).encode();
-    Command {
-        name: "playback_start",
-        body: json!({"audio_url": play.url, "loop": play.times.max(1), "client_state": state}),
+fn playback_start(play: &Play) -> Result<Command, Problem> {
+    let times = play.times.max(1);
+    if times > MOST_PLAYS {
+        return Err(problem("times", format!("must be 1 to {MOST_PLAYS}")));
     }
+    let state = State::due(After::Playback, Due::from(&play.then)).encode();
+    Ok(Command { name: "playback_start", body: json!({"audio_url": play.url, "loop": times, "client_state": state}) })
 }
 
 fn gather_digits(gather: &GatherDigits) -> Result<Command, Problem> {
@@ -179,8 +196,8 @@ fn gather_digits(gather: &GatherDigits) -> Result<Command, Problem> {
         return Err(problem("max_digits", "must be 1 to 20"));
     }
     let millis = u64::try_from(gather.timeout.as_millis()).unwrap_or(u64::MAX);
-    if !(1..=600_000).contains(&millis) {
-        return Err(problem("timeout", "must be a millisecond to ten minutes"));
+    if !(1..=LONGEST_WAIT_MILLIS).contains(&millis) {
+        return Err(problem("timeout", "must be a millisecond to two minutes"));
     }
     let (name, mut body) = match &gather.prompt {
         None => ("gather", json!({"initial_timeout_millis": millis})),
@@ -205,11 +222,12 @@ fn gather_digits(gather: &GatherDigits) -> Result<Command, Problem> {
     Ok(Command { name, body })
 }
 
-/// The command that makes another leg and connects the two. When one hangs up, Telnyx ends the other.
-pub(crate) fn transfer(bridge: &Bridge) -> Result<Command, Problem> {
+/// The command that makes another leg and connects the two. When one hangs up, Telnyx ends the other; but a call whose other
+/// leg never answers stays up, so that leg carries the name of the call that it is for, which is ended then.
+pub(crate) fn transfer(call: &CallRef, bridge: &Bridge) -> Result<Command, Problem> {
     let mut body = json!({
         "to": bridge.to.as_str(),
-        "target_leg_client_state": State::other_leg().encode(), "client_state": State::default().encode(),
+        "target_leg_client_state": State::leg_of(call).encode(), "client_state": State::default().encode(),
     });
     if let Some(caller) = &bridge.caller_id {
         body["from"] = PhoneNumber::as_e164(caller).into();
@@ -246,12 +264,20 @@ mod tests {
 
     use super::*;
 
+    fn call(parked: bool) -> CallRef {
+        let state = if parked { PARKED } else { "answered" };
+        CallRef::new("v3:abc".parse().unwrap()).with_handle(STATE, state)
+    }
+
     fn written(instruction: &CallInstruction, parked: bool) -> Command {
-        command(Operation::Instruct, instruction, true, parked).unwrap()
+        match told(Operation::Instruct, &call(parked), instruction, true).unwrap() {
+            Told::Command(command) => command,
+            Told::Conference(_) => panic!("{instruction:?} is a conference"),
+        }
     }
 
     fn refused(instruction: &CallInstruction) -> String {
-        command(Operation::Instruct, instruction, true, true).unwrap_err().to_string()
+        told(Operation::Instruct, &call(true), instruction, true).unwrap_err().to_string()
     }
 
     #[test]
@@ -268,6 +294,7 @@ mod tests {
             stream.preferred_format = format;
             let body = streaming_start(&stream, wideband).unwrap().body;
             assert_eq!(body["stream_bidirectional_mode"], "rtp");
+            assert_eq!(body["stream_bidirectional_target_legs"], "self");
             assert_eq!(body["stream_bidirectional_codec"], codec, "{format:?}");
             assert_eq!(body["stream_bidirectional_sampling_rate"].as_u64(), rate);
             let named = format!("{codec}/{}", rate.unwrap_or(8_000));
@@ -285,6 +312,28 @@ mod tests {
         assert_eq!(written(&CallInstruction::Reject(Reject::Busy), true).body, json!({"cause": "USER_BUSY"}));
         assert_eq!(written(&CallInstruction::Reject(Reject::Declined), true).body, json!({"cause": "CALL_REJECTED"}));
         assert_eq!(written(&CallInstruction::HangUp, true).name, "hangup");
+    }
+
+    #[test]
+    fn a_conference_is_entered_once_the_call_is_up() {
+        let room = Conference::named("room & board").ending_on_exit();
+        let enter = CallInstruction::Conference(room.clone());
+        let state = State::due(After::Answer, Due::Do(Box::new(enter.clone()))).encode();
+        assert_eq!(written(&enter, true), Command { name: "answer", body: json!({"client_state": state}) });
+        assert_eq!(told(Operation::Instruct, &call(false), &enter, true).unwrap(), Told::Conference(room));
+        for blank in ["", " "] {
+            let reason = refused(&CallInstruction::Conference(Conference::named(blank)));
+            assert!(reason.contains("name: must not be blank"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn the_other_leg_knows_whose_it_is() {
+        let to: PhoneNumber = "+12025550155".parse().unwrap();
+        let command = written(&CallInstruction::Bridge(Bridge::to(to)), false);
+        assert_eq!((command.name, &command.body["to"]), ("transfer", &json!("+12025550155")));
+        assert_eq!(command.body["target_leg_client_state"], State::leg_of(&call(false)).encode());
+        assert_eq!(command.body["client_state"], State::default().encode());
     }
 
     #[test]
@@ -314,7 +363,16 @@ mod tests {
         };
         assert!(refused(&bridge(3)).contains("ring_timeout: must be 5 to 600 seconds"));
         assert!(refused(&CallInstruction::Say(Say::text(""))).contains("text: must have 1 to 3000 characters"));
-        let stream = Stream::to("https://a.test".parse().unwrap());
-        assert!(refused(&CallInstruction::Stream(stream)).contains("url: must start with wss://"));
+        let url: telephony_core::Url = "https://a.test".parse().unwrap();
+        assert!(refused(&CallInstruction::Stream(Stream::to(url.clone()))).contains("url: must start with wss://"));
+        let play = |times| CallInstruction::Play(Play::url(url.clone()).times(times));
+        assert!(refused(&play(101)).contains("times: must be 1 to 100"));
+        assert_eq!(written(&play(100), false).body["loop"], 100);
+        let gather = |secs| {
+            let gather = GatherDigits::up_to(4, url.clone()).with_timeout(Duration::from_secs(secs));
+            CallInstruction::GatherDigits(gather)
+        };
+        assert!(refused(&gather(121)).contains("timeout: must be a millisecond to two minutes"));
+        assert_eq!(written(&gather(120), false).body["inter_digit_timeout_millis"], 120_000);
     }
 }

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use telephony_core::{
-    CallId, CallRef, CallSnapshot, CallState, MachineDetection, Operation, OutboundCall, PhoneNumber, TelephonyError,
-    Timestamp, Url,
+    CallId, CallRef, CallSnapshot, CallState, Conference, MachineDetection, Operation, OutboundCall, PhoneNumber,
+    TelephonyError, Timestamp, Url,
     http::{ApiRequest, ApiResponse, HttpClient},
 };
 use time::format_description::well_known::Rfc3339;
@@ -16,7 +16,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::{
     NAME, TelnyxConfig,
     answer::{Command, within},
-    webhook::{LEG, SESSION},
+    webhook::{LEG, SESSION, State},
 };
 
 /// The most numbers that a page holds.
@@ -107,15 +107,26 @@ impl Api {
         operation: Operation,
         filter: Option<&PhoneNumber>,
     ) -> Result<Vec<Number>, TelephonyError> {
+        // Digits only: with other characters nothing is found.
+        let filter = filter.map(|wanted| ("filter[phone_number]", wanted.digits()));
+        self.pages(operation, &["phone_numbers"], filter).await
+    }
+
+    /// A list, to its last page.
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        path: &[&str],
+        filter: Option<(&str, &str)>,
+    ) -> Result<Vec<T>, TelephonyError> {
         let mut all = Vec::new();
         for number in 1..=MOST_PAGES {
-            let mut url = self.url(&["phone_numbers"]);
-            if let Some(wanted) = filter {
-                // Digits only: with other characters nothing is found.
-                url.query_pairs_mut().append_pair("filter[phone_number]", wanted.digits());
-            }
-            url.query_pairs_mut().append_pair("page[number]", &number.to_string()).append_pair("page[size]", PAGE_SIZE);
-            let page: Page<Number> = self.send(operation, ApiRequest::get(url)).await?.json()?;
+            let mut url = self.url(path);
+            url.query_pairs_mut()
+                .extend_pairs(filter)
+                .append_pair("page[number]", &number.to_string())
+                .append_pair("page[size]", PAGE_SIZE);
+            let page: Page<T> = self.send(operation, ApiRequest::get(url)).await?.json()?;
             all.extend(page.data);
             if number >= page.meta.total_pages {
                 return Ok(all);
@@ -154,6 +165,116 @@ impl Api {
         self.send(Operation::CheckAccount, request).await?.json::<Data<Balance>>().map(|found| found.data)
     }
 
+    /// `GET /conferences`: the one of a name that is not over. Names are compared here too, for the filter is newer than the
+    /// list. The first page will do: those that last longest come first.
+    pub(crate) async fn conference_named(
+        &self,
+        operation: Operation,
+        name: &str,
+    ) -> Result<Option<String>, TelephonyError> {
+        let mut url = self.url(&["conferences"]);
+        url.query_pairs_mut().append_pair("filter[name]", name);
+        let page: Page<Room> = self.send(operation, ApiRequest::get(url)).await?.json()?;
+        let found = page.data.into_iter().find(|room| room.name == name && room.status.as_deref() != Some("completed"));
+        Ok(found.map(|room| room.id))
+    }
+
+    /// `POST /conferences`, out of a call: its first participant. Repeated only with a name for the command, which is ignored
+    /// when it comes again; what is answered then need not be the conference.
+    pub(crate) async fn create_conference(
+        &self,
+        operation: Operation,
+        call: &CallRef,
+        wanted: &Conference,
+        command_id: Option<String>,
+    ) -> Result<Option<String>, TelephonyError> {
+        let mut body = json!({
+            "call_control_id": call_id(operation, call)?.as_str(), "name": wanted.name,
+            "start_conference_on_create": wanted.start_on_enter, "client_state": State::default().encode(),
+        });
+        let repeatable = command_id.is_some();
+        if let Some(id) = command_id {
+            body["command_id"] = id.into();
+        }
+        let request = ApiRequest::post(self.url(&["conferences"])).json(&body).repeatable(repeatable);
+        let created: Data<Created> = self.send(operation, request).await?.json()?;
+        Ok(created.data.id)
+    }
+
+    /// `POST /conferences/{id}/actions/join`, by its id or its name. Who is in it already is told so, and nothing happens.
+    pub(crate) async fn join_conference(
+        &self,
+        operation: Operation,
+        id: &str,
+        call: &CallRef,
+        wanted: &Conference,
+        command_id: Option<String>,
+    ) -> Result<(), TelephonyError> {
+        let mut body = json!({
+            "call_control_id": call_id(operation, call)?.as_str(), "mute": wanted.muted,
+            "start_conference_on_enter": wanted.start_on_enter, "end_conference_on_exit": wanted.end_on_exit,
+            "client_state": State::default().encode(),
+        });
+        if let Some(id) = command_id {
+            body["command_id"] = id.into();
+        }
+        self.conference_command(operation, id, "join", &body).await
+    }
+
+    /// `POST /conferences/{id}/actions/leave`: the call is as if it had just been answered.
+    pub(crate) async fn leave_conference(
+        &self,
+        operation: Operation,
+        id: &str,
+        call: &CallRef,
+    ) -> Result<(), TelephonyError> {
+        let body = json!({"call_control_id": call_id(operation, call)?.as_str()});
+        self.conference_command(operation, id, "leave", &body).await
+    }
+
+    /// `POST /conferences/{id}/actions/mute`.
+    pub(crate) async fn mute(&self, operation: Operation, id: &str, call: &CallRef) -> Result<(), TelephonyError> {
+        let body = json!({"call_control_ids": [call_id(operation, call)?.as_str()]});
+        self.conference_command(operation, id, "mute", &body).await
+    }
+
+    /// Each of them sets a state, so that it may come twice.
+    async fn conference_command(
+        &self,
+        operation: Operation,
+        id: &str,
+        command: &str,
+        body: &Value,
+    ) -> Result<(), TelephonyError> {
+        let request = ApiRequest::post(self.url(&["conferences", id, "actions", command])).json(body);
+        self.send(operation, request.repeatable(true)).await?.json::<Data<Accepted>>().map(|_| ())
+    }
+
+    /// `GET /conferences/{id}/participants`, to its last page: what the call is called there.
+    pub(crate) async fn participant(
+        &self,
+        operation: Operation,
+        id: &str,
+        call: &CallRef,
+    ) -> Result<Option<String>, TelephonyError> {
+        let own = call_id(operation, call)?.as_str();
+        let all: Vec<Participant> = self.pages(operation, &["conferences", id, "participants"], None).await?;
+        let found = all.into_iter().find(|one| one.call_control_id == own && one.status.as_deref() != Some("left"));
+        Ok(found.map(|one| one.id))
+    }
+
+    /// `PATCH /conferences/{id}/participants/{participant_id}`: the conference ends when this one leaves.
+    pub(crate) async fn end_on_exit(
+        &self,
+        operation: Operation,
+        id: &str,
+        participant: &str,
+    ) -> Result<(), TelephonyError> {
+        let request = ApiRequest::patch(self.url(&["conferences", id, "participants", participant]))
+            .json(&json!({"end_conference_on_exit": true}));
+        self.send(operation, request.repeatable(true)).await.map(|_| ())
+    }
+
     async fn send(&self, operation: Operation, request: ApiRequest) -> Result<ApiResponse, TelephonyError> {
         self.http.send(operation, request.bearer(&self.config.api_key)).await
     }
@@ -168,9 +289,13 @@ impl Api {
     }
 
     fn call_url(&self, operation: Operation, call: &CallRef, more: &[&str]) -> Result<Url, TelephonyError> {
-        let id = call.id().ok_or_else(|| TelephonyError::invalid_request(NAME, operation, "call", "has no id"))?;
+        let id = call_id(operation, call)?;
         Ok(self.url(&[&["calls", id.as_str()], more].concat()))
     }
+}
+
+fn call_id(operation: Operation, call: &CallRef) -> Result<&CallId, TelephonyError> {
+    call.id().ok_or_else(|| TelephonyError::invalid_request(NAME, operation, "call", "has no id"))
 }
 
 /// The request that starts a call. What it shall do is told when `call.answered` asks.
@@ -288,6 +413,31 @@ impl Call {
             self.call_duration.filter(|_| over).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         snapshot
     }
+}
+
+/// A conference, alive or over.
+#[derive(Deserialize)]
+struct Room {
+    id: String,
+    name: String,
+    #[serde(default)]
+    status: Option<String>,
+}
+
+/// A conference that was made just now; of one that was made before, it need not be said which.
+#[derive(Deserialize)]
+struct Created {
+    #[serde(default)]
+    id: Option<String>,
+}
+
+/// Who is in a conference.
+#[derive(Deserialize)]
+struct Participant {
+    id: String,
+    call_control_id: String,
+    #[serde(default)]
+    status: Option<String>,
 }
 
 /// A number of the account.

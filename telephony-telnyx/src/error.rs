@@ -12,6 +12,15 @@ use crate::NAME;
 const ALREADY_ENDED: &str = "90018";
 /// The command names no call.
 const BAD_CALL_CONTROL_ID: &str = "90015";
+/// The conference is over.
+const CONFERENCE_ENDED: &str = "90019";
+/// An active conference has the name. In the table of codes the same one says that a conference has no active participants:
+/// what it means depends on what was asked.
+const CONFERENCE_NAME_TAKEN: &str = "90033";
+/// The call is in the conference already.
+const ALREADY_IN_CONFERENCE: &str = "90044";
+/// There is no such conference.
+const NO_SUCH_CONFERENCE: &str = "90058";
 
 /// Parts of a request, by our name for them.
 const FIELDS: &[(&str, &str)] = &[
@@ -26,6 +35,11 @@ const FIELDS: &[(&str, &str)] = &[
     ("/stream_url", "url"),
     ("/payload", "text"),
     ("/voice", "voice"),
+    ("/audio_url", "url"),
+    ("/loop", "times"),
+    ("/maximum_digits", "max_digits"),
+    ("/inter_digit_timeout_millis", "timeout"),
+    ("/name", "name"),
 ];
 
 #[derive(Deserialize)]
@@ -81,6 +95,46 @@ pub(crate) fn map(operation: Operation, status: StatusCode, _: &HeaderMap, body:
     }
 }
 
+/// Telnyx's code for an error, if the error is Telnyx's.
+fn code(error: &TelephonyError) -> Option<&str> {
+    match error {
+        TelephonyError::InvalidRequest { carrier, .. } => carrier.as_ref()?.code.as_deref(),
+        TelephonyError::NotFound { carrier, .. } | TelephonyError::Rejected { carrier, .. } => carrier.code.as_deref(),
+        _ => None,
+    }
+}
+
+/// Whether a conference could not be made since there is one of the name.
+pub(crate) fn is_name_taken(error: &TelephonyError) -> bool {
+    code(error) == Some(CONFERENCE_NAME_TAKEN)
+}
+
+/// Whether a call could not join a conference since it is in there.
+pub(crate) fn is_in_conference(error: &TelephonyError) -> bool {
+    code(error) == Some(ALREADY_IN_CONFERENCE)
+}
+
+/// Whether there is no such conference, or none any more; and not that there is no such call.
+pub(crate) fn is_conference_gone(error: &TelephonyError) -> bool {
+    match code(error) {
+        Some(CONFERENCE_ENDED | NO_SUCH_CONFERENCE | CONFERENCE_NAME_TAKEN) => true,
+        Some(ALREADY_ENDED | BAD_CALL_CONTROL_ID) => false,
+        _ => matches!(error, TelephonyError::NotFound { .. }),
+    }
+}
+
+/// The same, but for [`TelephonyError::NotFound`] of something else than the call, which must not be taken for the call's end.
+pub(crate) fn unless_the_call_is_over(error: TelephonyError) -> TelephonyError {
+    match error {
+        TelephonyError::NotFound { provider, operation, carrier }
+            if !matches!(carrier.code.as_deref(), Some(ALREADY_ENDED | BAD_CALL_CONTROL_ID)) =>
+        {
+            TelephonyError::Rejected { provider, operation, carrier }
+        }
+        error => error,
+    }
+}
+
 /// The field that an error is about, where it says so.
 fn field_problem(entry: &Entry, message: &str) -> Option<FieldProblem> {
     let source = entry.source.as_ref()?;
@@ -121,5 +175,25 @@ mod tests {
         );
         assert!(matches!(error(404, "not json"), TelephonyError::NotFound { .. }));
         assert!(matches!(error(422, "{}"), TelephonyError::Rejected { .. }));
+    }
+
+    #[test]
+    fn what_is_said_of_conferences() {
+        let coded = |status, code| error(status, &format!(r#"{{"errors":[{{"code":"{code}","title":"No"}}]}}"#));
+        assert!(is_name_taken(&coded(422, "90033")) && is_in_conference(&coded(422, "90044")));
+        for (status, code, gone) in [
+            (422, "90019", true),
+            (422, "90058", true),
+            (422, "90033", true),
+            (404, "10005", true),
+            (422, "90018", false),
+            (404, "90015", false),
+            (422, "90032", false),
+        ] {
+            assert_eq!(is_conference_gone(&coded(status, code)), gone, "{status} {code}");
+        }
+        // That there is no such conference says nothing about the call.
+        assert!(matches!(unless_the_call_is_over(coded(404, "10005")), TelephonyError::Rejected { .. }));
+        assert!(matches!(unless_the_call_is_over(coded(422, "90018")), TelephonyError::NotFound { .. }));
     }
 }

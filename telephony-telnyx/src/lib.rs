@@ -22,6 +22,7 @@
 
 mod answer;
 mod api;
+mod conference;
 mod config;
 mod error;
 mod media;
@@ -78,6 +79,7 @@ impl ProviderFactory for Telnyx {
             Capability::Play,
             Capability::GatherDigits,
             Capability::Bridge,
+            Capability::Conference,
             Capability::RejectUnanswered,
             Capability::StreamParameters,
             Capability::MediaDigits,

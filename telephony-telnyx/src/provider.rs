@@ -13,12 +13,12 @@ use telephony_core::{
 
 use crate::{
     DESCRIPTOR, NAME, TelnyxConfig,
-    answer::{self, Command},
+    answer::{self, Command, Told},
     api::{Api, Number, channels},
-    error,
+    conference, error,
     media::TelnyxMedia,
     signature,
-    webhook::{self, EVENT, PARKED, STATE},
+    webhook::{self, EVENT},
 };
 
 /// The handle with the URL that all of a call is told to.
@@ -39,13 +39,19 @@ impl TelnyxProvider {
         Self { config, api }
     }
 
-    fn command_for(
+    /// Tells a call what to do: in answer to an event, whose name keeps it from being done twice, or of our own accord.
+    async fn tell(
         &self,
         operation: Operation,
         call: &CallRef,
-        instruction: &CallInstruction,
-    ) -> Result<Command, TelephonyError> {
-        answer::command(operation, instruction, self.config.wideband, call.handle(STATE) == Some(PARKED))
+        told: Told,
+        event: Option<&str>,
+    ) -> Result<(), TelephonyError> {
+        match (told, event) {
+            (Told::Command(command), Some(event)) => self.api.answer(operation, call, command, event).await,
+            (Told::Command(command), None) => self.api.command(operation, call, &command).await,
+            (Told::Conference(wanted), _) => conference::enter(&self.api, operation, call, &wanted, event).await,
+        }
     }
 
     /// Ends a stream, so that the call can do something else. That there is none is what most calls say.
@@ -126,12 +132,8 @@ impl TelephonyProvider for TelnyxProvider {
         instruction: &CallInstruction,
     ) -> Result<WebhookResponse, TelephonyError> {
         let operation = Operation::GetWebhookResponse;
-        let command = self.command_for(operation, call, instruction)?;
-        let done = match call.handle(EVENT) {
-            Some(event) => self.api.answer(operation, call, command, event).await,
-            None => self.api.command(operation, call, &command).await,
-        };
-        match done {
+        let told = answer::told(operation, call, instruction, self.config.wideband)?;
+        match self.tell(operation, call, told, call.handle(EVENT)).await {
             // A call that is over wants nothing any more.
             Ok(()) | Err(TelephonyError::NotFound { .. }) => Ok(WebhookResponse::no_content()),
             Err(error) => Err(error),
@@ -153,9 +155,12 @@ impl TelephonyProvider for TelnyxProvider {
 
     async fn instruct(&self, call: &CallRef, instruction: &CallInstruction) -> Result<(), TelephonyError> {
         let operation = Operation::Instruct;
-        let command = self.command_for(operation, call, instruction)?;
+        let told = answer::told(operation, call, instruction, self.config.wideband)?;
         self.stop_streaming(operation, call).await?;
-        self.api.command(operation, call, &command).await
+        if matches!(&told, Told::Command(command) if command.name != "hangup") {
+            conference::leave(&self.api, operation, call, None).await?;
+        }
+        self.tell(operation, call, told, None).await
     }
 
     async fn transfer_call(&self, transfer: &TransferRequest) -> Result<Transfer, TelephonyError> {
@@ -164,9 +169,10 @@ impl TelephonyProvider for TelnyxProvider {
         bridge.caller_id = transfer.caller_id.clone();
         bridge.ring_timeout = transfer.ring_timeout;
         bridge.events = transfer.events.clone();
-        let command = answer::transfer(&bridge)
+        let command = answer::transfer(&transfer.call, &bridge)
             .map_err(|(field, reason)| TelephonyError::invalid_request(NAME, operation, field, reason))?;
         self.stop_streaming(operation, &transfer.call).await?;
+        conference::leave(&self.api, operation, &transfer.call, None).await?;
         self.api.command(operation, &transfer.call, &command).await?;
         Ok(Transfer::new(LegOwner::Carrier, true))
     }

@@ -1,9 +1,12 @@
 //! Telnyx, simulated: written from its documentation, and sharing nothing with the provider but the media messages.
 //!
-//! What it plays: the calls and their commands, the phone numbers, the Call Control application and the balance, with Telnyx's
-//! status codes and error bodies; `client_state` and `command_id` as they are documented; webhooks of version 2, signed with
-//! Ed25519. What it refuses rather than play wrongly: dialling several at once, streams in the mode `mp3`, codecs that the
-//! handset has not, commands that no [`Step`] stands for.
+//! What it plays: the calls and their commands, conferences, the phone numbers, the Call Control application and the balance,
+//! with Telnyx's status codes and error bodies; `client_state` and `command_id` as they are documented; webhooks of version 2,
+//! signed with Ed25519. What it refuses rather than play wrongly: dialling several at once, streams in the mode `mp3`, codecs
+//! that the handset has not, commands that no [`Step`] stands for. Of the leg that a transfer makes, only its end without an
+//! answer is told.
+
+mod conferences;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,11 +19,13 @@ use telephony_core::{
     media::StreamStart, signing,
 };
 use telephony_sandbox::{
-    Ask, CarrierSimulator, EndCause, Exchange, NewCall, Report, SimulatedCall, SimulatedNumber, SimulatorDescriptor,
-    Step,
+    Ask, Behaviour, CarrierSimulator, EndCause, Exchange, NewCall, Report, SimulatedCall, SimulatedNumber,
+    SimulatorDescriptor, Step,
 };
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
+
+use self::conferences::Conferences;
 
 /// The simulator of this provider's carrier.
 pub static SIMULATOR: SimulatorDescriptor =
@@ -36,11 +41,18 @@ const SEED: [u8; 32] = [7; 32];
 const SPEAK_ENDED: &str = "call.speak.ended";
 const PLAYBACK_ENDED: &str = "call.playback.ended";
 const GATHER_ENDED: &str = "call.gather.ended";
+/// The same of the leg that a transfer made, which nobody answered.
+const OTHER_LEG_ENDED: &str = "call.hangup";
+
+/// The notes about that leg: what its webhooks repeat, and how it ended.
+const OTHER_LEG_STATE: &str = "other_leg_state";
+const OTHER_LEG_CAUSE: &str = "other_leg_cause";
 
 #[derive(Debug, Default)]
 struct TelnyxSimulator {
     /// Where the one application tells what happens to inbound calls.
     webhook_url: String,
+    conferences: Conferences,
 }
 
 type Answer = Response<Bytes>;
@@ -85,6 +97,9 @@ impl CarrierSimulator for TelnyxSimulator {
                 None => not_found(),
             },
             ("POST", ["v2", "calls", id, "actions", command]) => run_command(id, command, &body, exchange),
+            (method, ["v2", "conferences", path @ ..]) => {
+                self.conferences.rest(method, path, request.uri().query().unwrap_or_default(), &body, exchange)
+            }
             ("GET", ["v2", "phone_numbers"]) => list_numbers(request.uri().query().unwrap_or_default(), exchange),
             ("PATCH", ["v2", "phone_numbers", id]) => bind_number(id, &body, exchange),
             ("GET", ["v2", "call_control_applications", APPLICATION_ID]) => data(&self.application_json()),
@@ -120,7 +135,17 @@ impl CarrierSimulator for TelnyxSimulator {
             // What asks what to do is told by `ask`; of ringing nothing is said.
             _ => return Vec::new(),
         };
-        self.webhook(call, event, more, now).into_iter().collect()
+        let mut told = Vec::new();
+        if let (Report::Ended(_), Some((conference, over))) = (happening, self.conferences.lose(call.id())) {
+            let left = json!({"conference_id": conference});
+            told.extend(self.webhook(call, "conference.participant.left", left, now));
+            if over {
+                let ended = json!({"conference_id": conference, "reason": "all_left"});
+                told.extend(self.webhook(call, "conference.ended", ended, now));
+            }
+        }
+        told.extend(self.webhook(call, event, more, now));
+        told
     }
 
     /// The events that lead to a command. Telnyx waits for none of them to be answered: only for the command.
@@ -128,6 +153,7 @@ impl CarrierSimulator for TelnyxSimulator {
         let (event, more) = match why {
             Ask::Answered => ("call.answered", json!({"state": "answered"})),
             Ask::Inbound => ("call.initiated", json!({"state": "parked"})),
+            Ask::Redirect { url } if url == OTHER_LEG_ENDED => (OTHER_LEG_ENDED, other_leg_json(call)),
             Ask::Redirect { url } => (url.as_str(), json!({"status": "completed"})),
             Ask::Digits { digits, timed_out, .. } => {
                 let status = if *timed_out { "timeout" } else { "valid" };
@@ -274,18 +300,11 @@ fn run_command(id: &str, command: &str, body: &Value, exchange: &mut Exchange) -
     if call.ended_at.is_some() {
         return error(StatusCode::UNPROCESSABLE_ENTITY, "90018", "Call has already ended", None);
     }
-    if let Some(state) = text(body, "client_state") {
-        if decode_base64_into(state, &mut Vec::new()).is_err() {
-            return invalid("client_state", "must be base64");
-        }
-        call.request.notes.insert("client_state".to_owned(), state.to_owned());
+    if was_carried_out(call, body) {
+        return done();
     }
-    if let Some(known) = text(body, "command_id") {
-        let seen = call.request.notes.entry("command_ids".to_owned()).or_default();
-        if seen.split(' ').any(|one| one == known) {
-            return done();
-        }
-        seen.push_str(&format!(" {known}"));
+    if !note_command(call, body) {
+        return invalid("client_state", "must be base64");
     }
     let answered = call.answered_at.is_some();
     let parked = call.direction == Direction::Inbound && !answered;
@@ -327,7 +346,8 @@ fn run_command(id: &str, command: &str, body: &Value, exchange: &mut Exchange) -
         "transfer" => match text(body, "to") {
             Some(to) => {
                 let caller_id = text(body, "from").map(str::to_owned);
-                Ok(vec![Step::Dial { to: to.to_owned(), caller_id }, Step::HangUp])
+                let next = other_leg(id, to, body, exchange);
+                Ok(vec![Step::Dial { to: to.to_owned(), caller_id }, next])
             }
             None => Err(("to", "is required")),
         },
@@ -340,6 +360,53 @@ fn run_command(id: &str, command: &str, body: &Value, exchange: &mut Exchange) -
         }
         Err((field, reason)) => invalid(field, reason),
     }
+}
+
+/// Whether a command of the same name has been.
+fn was_carried_out(call: &SimulatedCall, body: &Value) -> bool {
+    let (Some(id), Some(seen)) = (text(body, "command_id"), call.note("command_ids")) else { return false };
+    seen.split(' ').any(|one| one == id)
+}
+
+/// Notes the name of a command and its state; false, and nothing, if that is not base64.
+fn note_command(call: &mut SimulatedCall, body: &Value) -> bool {
+    let notes = &mut call.request.notes;
+    if let Some(state) = text(body, "client_state") {
+        if decode_base64_into(state, &mut Vec::new()).is_err() {
+            return false;
+        }
+        notes.insert("client_state".to_owned(), state.to_owned());
+    }
+    if let Some(id) = text(body, "command_id") {
+        notes.entry("command_ids".to_owned()).or_default().push_str(&format!(" {id}"));
+    }
+    true
+}
+
+/// What follows the dialling of another leg: once it was connected, its end is the call's; if it never was, the call stays up.
+fn other_leg(id: &str, to: &str, body: &Value, exchange: &mut Exchange) -> Step {
+    let cause = match exchange.behaviour(to) {
+        Behaviour::Busy => "user_busy",
+        Behaviour::Declines => "call_rejected",
+        Behaviour::NoAnswer => "timeout",
+        Behaviour::Invalid => "not_found",
+        _ => return Step::HangUp,
+    };
+    if let Some(call) = exchange.call_mut(id) {
+        let state = text(body, "target_leg_client_state").unwrap_or_default();
+        for (name, value) in [(OTHER_LEG_STATE, state), (OTHER_LEG_CAUSE, cause)] {
+            call.request.notes.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    Step::Redirect { url: OTHER_LEG_ENDED.to_owned() }
+}
+
+fn other_leg_json(call: &SimulatedCall) -> Value {
+    json!({
+        "call_control_id": new_call_id(), "call_leg_id": Uuid::new_v4(), "direction": "outgoing", "state": "hangup",
+        "client_state": call.note(OTHER_LEG_STATE), "hangup_cause": call.note(OTHER_LEG_CAUSE),
+        "hangup_source": "callee", "sip_hangup_cause": "unspecified",
+    })
 }
 
 fn stream_step(body: &Value) -> Result<Step, Refused> {
@@ -379,6 +446,9 @@ fn say_step(body: &Value) -> Result<Step, Refused> {
 fn play_steps(body: &Value) -> Result<Vec<Step>, Refused> {
     let Some(url) = text(body, "audio_url") else { return Err(("audio_url", "is required")) };
     let times = body["loop"].as_u64().unwrap_or(1);
+    if !(1..=100).contains(&times) {
+        return Err(("loop", "is 1 to 100"));
+    }
     let plays = (0..times).map(|_| Step::Play { url: url.to_owned() });
     Ok(plays.chain([Step::Redirect { url: PLAYBACK_ENDED.to_owned() }]).collect())
 }

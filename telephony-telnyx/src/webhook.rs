@@ -8,6 +8,7 @@
 //! | `call.initiated`, `incoming` | yes: the call is parked until it is told |
 //! | `call.answered` | yes |
 //! | `call.speak.ended`, `call.playback.ended`, `call.gather.ended` | yes, if what ended is what we began |
+//! | `call.hangup` of a leg that a transfer made, and that was never answered | for the call that was transferred |
 //! | all others | no |
 //!
 //! Source: <https://developers.telnyx.com/docs/voice/programmable-voice/voice-api-webhooks>, and the callbacks of the published
@@ -35,6 +36,9 @@ pub(crate) const STATE: &str = "state";
 /// The state of an inbound call that nobody has answered.
 pub(crate) const PARKED: &str = "parked";
 
+/// The handle with the conference that the call is in; empty once it has left.
+pub(crate) const CONFERENCE: &str = "conference_id";
+
 /// The handles with the names of the leg and of all legs together.
 pub(crate) const LEG: &str = "call_leg_id";
 pub(crate) const SESSION: &str = "call_session_id";
@@ -47,9 +51,9 @@ pub(crate) struct State {
     pub(crate) after: Option<After>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) due: Option<Due>,
-    /// Whether the leg is one that a transfer made.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) other_leg: bool,
+    /// The call that the leg is for, if a transfer made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) leg_of: Option<CallId>,
 }
 
 /// What has an end that asks for more.
@@ -64,11 +68,11 @@ pub(crate) enum After {
 
 impl State {
     pub(crate) fn due(after: After, due: Due) -> Self {
-        Self { after: Some(after), due: Some(due), other_leg: false }
+        Self { after: Some(after), due: Some(due), leg_of: None }
     }
 
-    pub(crate) fn other_leg() -> Self {
-        Self { other_leg: true, ..Self::default() }
+    pub(crate) fn leg_of(call: &CallRef) -> Self {
+        Self { leg_of: call.id().cloned(), ..Self::default() }
     }
 
     /// Base64, as Telnyx demands.
@@ -121,13 +125,18 @@ impl Payload {
         Duration::try_from_secs_f64(seconds).ok()
     }
 
+    /// Whether it says what call it is about.
+    fn names_a_call(&self) -> bool {
+        ["call_control_id", LEG, SESSION].iter().any(|name| self.get(name).is_some())
+    }
+
     fn call(&self, event: &str) -> Result<CallRef, WebhookError> {
         let mut call = match self.get("call_control_id") {
             Some(id) => {
                 CallRef::new(CallId::new(id).map_err(|error| WebhookError::malformed("call_control_id", error))?)
             }
             // Some late reports name the leg only.
-            None if self.get(LEG).is_some() || self.get(SESSION).is_some() => CallRef::unnamed(),
+            None if self.names_a_call() => CallRef::unnamed(),
             None => return Err(WebhookError::malformed("call_control_id", "is missing, and call_leg_id too")),
         };
         for name in [LEG, SESSION] {
@@ -167,20 +176,46 @@ pub(crate) fn identify(request: &WebhookRequest) -> Option<WebhookIdentity> {
 
 /// Reads a webhook.
 pub(crate) fn parse(webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, WebhookError> {
-    let data = read(webhook.request())?;
-    let call = data.payload.call(&data.id)?;
-    let kinds = kinds(&data.event_type, &data.payload);
+    events(&read(webhook.request())?)
+}
+
+fn events(data: &Data) -> Result<Vec<CallEvent>, WebhookError> {
+    let (event, payload) = (data.event_type.as_str(), &data.payload);
+    // What is said or played to a whole conference is about no call.
+    if event.starts_with("conference.") && !payload.names_a_call() {
+        return Ok(Vec::new());
+    }
+    let mut call = payload.call(&data.id)?;
+    if let Some(conference) = payload.get(CONFERENCE) {
+        let left = matches!(event, "conference.participant.left" | "conference.ended");
+        call = call.with_handle(CONFERENCE, if left { "" } else { conference });
+    }
+    let kinds = kinds(event, payload).into_iter().map(|kind| (call.clone(), kind));
     let when = data.occurred_at.as_deref().and_then(|text| Timestamp::parse(text, &Rfc3339).ok());
-    let event = |(n, kind)| CallEvent::new(call.clone(), format!("{}:{n}", data.id), kind).at(when);
-    Ok(kinds.into_iter().enumerate().map(event).collect())
+    let written = |(n, (call, kind))| CallEvent::new(call, format!("{}:{n}", data.id), kind).at(when);
+    Ok(kinds.chain(left_alone(data)).enumerate().map(written).collect())
+}
+
+/// The call whose other leg could not be had: it stays up, and there is nobody for it to talk to. When two were connected, and
+/// one hangs up, Telnyx ends the other; and a leg that was given up is one that somebody has other plans with.
+///
+/// Source: <https://developers.telnyx.com/api/call-control/transfer-call>
+fn left_alone(data: &Data) -> Option<(CallRef, CallEventKind)> {
+    let first = data.payload.state().leg_of.filter(|_| data.event_type == "call.hangup")?;
+    let unreachable = [CallStatus::Busy, CallStatus::NoAnswer, CallStatus::Failed];
+    end(&data.payload).status.filter(|status| unreachable.contains(status))?;
+    let call = CallRef::new(first).with_handle(EVENT, data.id.as_str());
+    Some((call, CallEventKind::InstructionWanted { because: InstructionWanted::Continued, due: Some(Due::HangUp) }))
 }
 
 fn kinds(event: &str, payload: &Payload) -> Vec<CallEventKind> {
     let state = payload.state();
-    if let Some(change) = status_change(event, payload) {
-        if state.other_leg {
-            return vec![CallEventKind::OtherLeg(change)];
-        }
+    let change = status_change(event, payload);
+    if state.leg_of.is_some() {
+        // Its price, its recording and who answered it are not the call's.
+        return change.map_or_else(|| other(event), |change| vec![CallEventKind::OtherLeg(change)]);
+    }
+    if let Some(change) = change {
         return [CallEventKind::Status(change)].into_iter().chain(first_question(event, payload, state)).collect();
     }
     let result = payload.get("result").unwrap_or_default();
@@ -389,8 +424,47 @@ mod tests {
         // A state that somebody else wrote is no mistake of Telnyx's.
         let foreign = of("call.answered", json!({"client_state": "aGVsbG8="}));
         assert_eq!(foreign[1], CallEventKind::instruction_wanted(InstructionWanted::Answered));
-        let leg = State::other_leg().encode();
-        assert!(matches!(of("call.answered", json!({"client_state": leg}))[..], [CallEventKind::OtherLeg(_)]));
+    }
+
+    #[test]
+    fn a_leg_that_a_transfer_made_is_not_the_call() {
+        let call = CallRef::new("v3:first".parse().unwrap());
+        let state = State::leg_of(&call).encode();
+        assert!(matches!(of("call.answered", json!({"client_state": state}))[..], [CallEventKind::OtherLeg(_)]));
+        for event in ["call.cost", "call.recording.saved", "call.machine.detection.ended"] {
+            let told = json!({"client_state": state, "total_cost": "0.01", "result": "human"});
+            assert_eq!(of(event, told), other(event));
+        }
+        // It was busy: the call that it was for is up, and alone.
+        let over = json!({"client_state": state, "hangup_cause": "user_busy", "state": "hangup"});
+        let told = events(&data("call.hangup", over)).unwrap();
+        let [leg, question] = &told[..] else { panic!("{told:?}") };
+        assert!(matches!(&leg.kind, CallEventKind::OtherLeg(change) if change.status == Some(CallStatus::Busy)));
+        assert_eq!((leg.call.to_string(), question.call.to_string()), ("v3:abc".to_owned(), "v3:first".to_owned()));
+        let wanted = CallEventKind::InstructionWanted { because: InstructionWanted::Continued, due: Some(Due::HangUp) };
+        assert_eq!(question.kind, wanted);
+        // The state of the leg is none of the call's.
+        assert_eq!((question.call.handle(EVENT), question.call.handle(STATE)), (Some("e-1"), None));
+        assert_ne!(leg.dedupe_key, question.dedupe_key);
+        for cause in ["normal_clearing", "time_limit", "originator_cancel"] {
+            let told = events(&data("call.hangup", json!({"client_state": state, "hangup_cause": cause}))).unwrap();
+            assert!(matches!(&told[..], [one] if matches!(one.kind, CallEventKind::OtherLeg(_))), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_conference_is_remembered_until_it_is_left() {
+        let told = |event: &str| events(&data(event, json!({"conference_id": "c-1"}))).unwrap().remove(0);
+        let joined = told("conference.participant.joined");
+        assert_eq!(joined.kind, other("conference.participant.joined")[0]);
+        assert_eq!(joined.call.handle(CONFERENCE), Some("c-1"));
+        for event in ["conference.participant.left", "conference.ended"] {
+            assert_eq!(told(event).call.handle(CONFERENCE), Some(""), "{event}");
+        }
+        // Spoken to all: of no call.
+        let mut spoken = data("conference.speak.ended", json!({}));
+        spoken.payload = Payload::default();
+        assert_eq!(events(&spoken).unwrap(), []);
     }
 
     #[test]

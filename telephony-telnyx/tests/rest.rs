@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use telephony_core::{
-    CallCost, CallId, CallInstruction, CallRef, CallState, CallUrls, HangUp, InboundBinding, InboundUrls,
-    MachineDetection, OutboundCall, PhoneNumber, ProviderContext, RecordingRequest, Stream, TelephonyError,
-    TelephonyProvider,
+    CallCost, CallId, CallInstruction, CallRef, CallState, CallUrls, Conference, HangUp, InboundBinding, InboundUrls,
+    MachineDetection, OutboundCall, PhoneNumber, ProviderContext, RecordingRequest, Say, Stream, TelephonyError,
+    TelephonyProvider, TransferRequest,
 };
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
@@ -169,11 +169,292 @@ async fn something_else_begins_once_the_stream_has_stopped() {
     let server = MockServer::start().await;
     // Not every call has a stream.
     let none = Mock::given(method("POST")).and(path("/v2/calls/v3:abc-def/actions/streaming_stop"));
-    none.respond_with(refusal(422, "90046")).mount(&server).await;
+    none.respond_with(refusal(422, "90048")).mount(&server).await;
     Mock::given(method("POST")).respond_with(answer(json!({"result": "ok"}))).mount(&server).await;
     provider(&server).await.instruct(&call(), &CallInstruction::HangUp).await.unwrap();
     let names: Vec<String> = sent(&server).await.into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["streaming_stop", "hangup"]);
+}
+
+/// Answers a list of conferences, or of who is in one.
+fn list(data: Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({"data": data, "meta": {"page_number": 1, "total_pages": 1}}))
+}
+
+fn listed() -> wiremock::MockBuilder {
+    Mock::given(method("GET")).and(path("/v2/conferences")).and(query_param("filter[name]", "room & board"))
+}
+
+fn made() -> wiremock::MockBuilder {
+    Mock::given(method("POST")).and(path("/v2/conferences"))
+}
+
+fn joined(id: &str) -> wiremock::MockBuilder {
+    Mock::given(method("POST")).and(path(format!("/v2/conferences/{id}/actions/join")))
+}
+
+fn done() -> ResponseTemplate {
+    answer(json!({"result": "ok"}))
+}
+
+fn room(id: &str, status: &str) -> Value {
+    json!({"record_type": "conference", "id": id, "name": "room & board", "status": status})
+}
+
+/// What was asked for, as methods and paths.
+async fn asked(server: &MockServer) -> Vec<String> {
+    let requests = server.received_requests().await.unwrap();
+    requests.iter().map(|request| format!("{} {}", request.method, request.url.path())).collect()
+}
+
+/// Has a call that was answered enter a conference, as the answer to a webhook.
+async fn enter(server: &MockServer, wanted: Conference) -> Result<u16, TelephonyError> {
+    let call = call().with_handle("event", "e-1").with_handle("state", "answered");
+    let instruction = CallInstruction::Conference(wanted);
+    let response = provider(server).await.get_webhook_response(&call, &instruction).await;
+    response.map(|response| response.status.as_u16())
+}
+
+fn board() -> Conference {
+    Conference::named("room & board")
+}
+
+#[tokio::test]
+async fn the_first_participant_makes_the_conference() {
+    let server = MockServer::start().await;
+    let others = json!([room("c-0", "completed"), {"id": "c-9", "name": "Room & Board", "status": "in_progress"}]);
+    listed().respond_with(list(others)).expect(1).mount(&server).await;
+    made().respond_with(answer(room("c-1", "in_progress"))).expect(1).mount(&server).await;
+    assert_eq!(enter(&server, board()).await.unwrap(), 204);
+    let body = json!({
+        "call_control_id": "v3:abc-def", "name": "room & board", "start_conference_on_create": true,
+        "client_state": "e30=", "command_id": "e-1-create-0",
+    });
+    assert_eq!(sent(&server).await[1], ("conferences".to_owned(), body));
+}
+
+#[tokio::test]
+async fn later_ones_join_it() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([room("c-1", "init"), room("c-0", "completed")]))).mount(&server).await;
+    joined("c-1").respond_with(done()).expect(1).mount(&server).await;
+    assert_eq!(enter(&server, board().waiting().ending_on_exit().muted()).await.unwrap(), 204);
+    let body = json!({
+        "call_control_id": "v3:abc-def", "mute": true, "start_conference_on_enter": false,
+        "end_conference_on_exit": true, "client_state": "e30=", "command_id": "e-1-join-0",
+    });
+    assert_eq!(sent(&server).await[1..], [("join".to_owned(), body)]);
+}
+
+#[tokio::test]
+async fn who_was_slower_joins_what_the_other_has_made() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([]))).up_to_n_times(1).mount(&server).await;
+    listed().respond_with(list(json!([room("c-1", "in_progress")]))).mount(&server).await;
+    made().respond_with(refusal(422, "90033")).expect(1).mount(&server).await;
+    joined("c-1").respond_with(done()).expect(1).mount(&server).await;
+    assert_eq!(enter(&server, board()).await.unwrap(), 204);
+    assert_eq!(sent(&server).await[3].1["command_id"], "e-1-join-1");
+}
+
+#[tokio::test]
+async fn what_is_not_listed_yet_is_joined_by_its_name() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([]))).mount(&server).await;
+    made().respond_with(refusal(422, "90033")).expect(1).mount(&server).await;
+    joined("room%20&%20board").respond_with(done()).expect(1).mount(&server).await;
+    assert_eq!(enter(&server, board()).await.unwrap(), 204);
+}
+
+#[tokio::test]
+async fn what_ended_just_now_is_made_again() {
+    for (status, code) in [(422, "90019"), (422, "90058"), (422, "90033"), (404, "10005")] {
+        let server = MockServer::start().await;
+        listed().respond_with(list(json!([room("c-1", "in_progress")]))).up_to_n_times(1).mount(&server).await;
+        listed().respond_with(list(json!([]))).mount(&server).await;
+        joined("c-1").respond_with(refusal(status, code)).expect(1).mount(&server).await;
+        made().respond_with(answer(room("c-2", "in_progress"))).expect(1).mount(&server).await;
+        assert_eq!(enter(&server, board()).await.unwrap(), 204, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_conference_that_cannot_be_had_is_given_up_and_is_not_the_calls_end() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([room("c-1", "in_progress")]))).expect(4).mount(&server).await;
+    joined("c-1").respond_with(refusal(404, "10005")).expect(4).mount(&server).await;
+    let refused = enter(&server, board()).await.unwrap_err();
+    assert!(matches!(refused, TelephonyError::Rejected { .. }), "{refused}");
+    let names: Vec<Value> = sent(&server).await.into_iter().map(|(_, body)| body["command_id"].clone()).collect();
+    let named = |n: u32| json!(format!("e-1-join-{n}"));
+    let none = Value::Null;
+    assert_eq!(names, [none.clone(), named(0), none.clone(), named(1), none.clone(), named(2), none, named(3)]);
+}
+
+#[tokio::test]
+async fn a_full_conference_is_refused() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([room("c-1", "in_progress")]))).mount(&server).await;
+    joined("c-1").respond_with(refusal(422, "90032")).expect(1).mount(&server).await;
+    let refused = enter(&server, board()).await.unwrap_err();
+    assert!(refused.to_string().contains("90032"), "{refused}");
+}
+
+#[tokio::test]
+async fn conferences_that_cannot_be_listed_are_not_the_calls_end() {
+    let server = MockServer::start().await;
+    Mock::given(method("GET")).respond_with(refusal(404, "10005")).mount(&server).await;
+    let refused = enter(&server, board()).await.unwrap_err();
+    assert!(matches!(refused, TelephonyError::Rejected { .. }), "{refused}");
+}
+
+/// Who makes a conference can say less about it than who joins it.
+async fn mount_what_is_made_up_for(server: &MockServer) {
+    let participants = json!([
+        {"id": "p-0", "call_control_id": "v3:abc-def", "status": "left"},
+        {"id": "p-1", "call_control_id": "v3:other", "status": "joined"},
+        {"id": "p-2", "call_control_id": "v3:abc-def", "status": "joining"},
+    ]);
+    Mock::given(method("POST"))
+        .and(path("/v2/conferences/c-1/actions/mute"))
+        .and(body_json(json!({"call_control_ids": ["v3:abc-def"]})))
+        .respond_with(done())
+        .expect(1)
+        .mount(server)
+        .await;
+    Mock::given(method("GET"))
+        .and(path("/v2/conferences/c-1/participants"))
+        .and(query_param("page[size]", "250"))
+        .respond_with(list(participants))
+        .expect(1)
+        .mount(server)
+        .await;
+    Mock::given(method("PATCH"))
+        .and(path("/v2/conferences/c-1/participants/p-2"))
+        .and(body_json(json!({"end_conference_on_exit": true})))
+        .respond_with(answer(json!({"id": "p-2"})))
+        .expect(1)
+        .mount(server)
+        .await;
+}
+
+#[tokio::test]
+async fn who_makes_it_is_muted_and_ends_it_all_the_same() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([]))).expect(1).mount(&server).await;
+    made().respond_with(answer(room("c-1", "init"))).expect(1).mount(&server).await;
+    mount_what_is_made_up_for(&server).await;
+    assert_eq!(enter(&server, board().waiting().ending_on_exit().muted()).await.unwrap(), 204);
+    assert_eq!(sent(&server).await[1].1["start_conference_on_create"], false);
+}
+
+#[tokio::test]
+async fn a_repetition_makes_up_for_what_is_missing() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([room("c-1", "in_progress")]))).expect(1).mount(&server).await;
+    joined("c-1").respond_with(refusal(422, "90044")).expect(1).mount(&server).await;
+    mount_what_is_made_up_for(&server).await;
+    assert_eq!(enter(&server, board().ending_on_exit().muted()).await.unwrap(), 204);
+}
+
+#[tokio::test]
+async fn a_command_that_telnyx_ignores_need_not_name_the_conference() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([]))).up_to_n_times(1).mount(&server).await;
+    listed().respond_with(list(json!([room("c-1", "in_progress")]))).expect(1).mount(&server).await;
+    made().respond_with(done()).expect(1).mount(&server).await;
+    mount_what_is_made_up_for(&server).await;
+    assert_eq!(enter(&server, board().ending_on_exit().muted()).await.unwrap(), 204);
+}
+
+#[tokio::test]
+async fn what_could_not_be_made_up_for_is_said() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([]))).mount(&server).await;
+    made().respond_with(answer(room("c-1", "in_progress"))).mount(&server).await;
+    Mock::given(method("GET")).respond_with(list(json!([]))).up_to_n_times(1).mount(&server).await;
+    Mock::given(method("GET")).respond_with(refusal(404, "10005")).mount(&server).await;
+    for reason in ["not listed among the participants", "10005"] {
+        let refused = enter(&server, board().ending_on_exit()).await.unwrap_err();
+        assert!(matches!(&refused, TelephonyError::Rejected { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(reason), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_over_enters_no_conference() {
+    let server = MockServer::start().await;
+    listed().respond_with(list(json!([]))).mount(&server).await;
+    made().respond_with(refusal(422, "90018")).mount(&server).await;
+    Mock::given(method("POST")).respond_with(refusal(422, "90048")).mount(&server).await;
+    assert_eq!(enter(&server, board()).await.unwrap(), 204);
+    let told = provider(&server).await.instruct(&call(), &CallInstruction::Conference(board())).await;
+    assert!(matches!(told, Err(TelephonyError::NotFound { .. })), "{told:?}");
+    // Without an event there is nothing to name the command after.
+    let sent = sent(&server).await;
+    assert_eq!(sent.last().map(|(_, body)| body.get("command_id").is_none()), Some(true));
+}
+
+#[tokio::test]
+async fn a_parked_call_is_answered_before_it_enters() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(done()).mount(&server).await;
+    let provider = provider(&server).await;
+    let parked = call().with_handle("event", "e-1").with_handle("state", "parked");
+    provider.get_webhook_response(&parked, &CallInstruction::Conference(board())).await.unwrap();
+    assert_eq!(asked(&server).await, ["POST /v2/calls/v3:abc-def/actions/answer"]);
+    let blank = provider.get_webhook_response(&parked, &CallInstruction::Conference(Conference::named(" "))).await;
+    assert!(
+        matches!(&blank, Err(TelephonyError::InvalidRequest { problem, .. }) if problem.field == "name"),
+        "{blank:?}"
+    );
+    assert_eq!(asked(&server).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_leaves_its_conference_for_something_else() {
+    let server = MockServer::start().await;
+    let leave = Mock::given(method("POST")).and(path("/v2/conferences/c-1/actions/leave"));
+    let leave = leave.and(body_json(json!({"call_control_id": "v3:abc-def"})));
+    // It may have left by itself.
+    leave.respond_with(refusal(422, "90019")).expect(3).mount(&server).await;
+    Mock::given(method("POST")).respond_with(done()).mount(&server).await;
+    listed().respond_with(list(json!([room("c-2", "in_progress")]))).mount(&server).await;
+    let provider = provider(&server).await;
+    let inside = call().with_handle("conference_id", "c-1");
+    let say = CallInstruction::Say(Say::text("Bye."));
+    provider.instruct(&inside, &say).await.unwrap();
+    provider.transfer_call(&TransferRequest::new(inside.clone(), number("+12025550155"))).await.unwrap();
+    provider.instruct(&inside, &CallInstruction::Conference(board())).await.unwrap();
+    // Who hangs up leaves anyway, and who has left is in none; nobody leaves for where they are.
+    provider.instruct(&inside, &CallInstruction::HangUp).await.unwrap();
+    provider.instruct(&call().with_handle("conference_id", ""), &say).await.unwrap();
+    let there = call().with_handle("conference_id", "c-2");
+    provider.instruct(&there, &CallInstruction::Conference(board())).await.unwrap();
+    let asked = asked(&server).await;
+    let ends: Vec<&str> = asked.iter().filter_map(|path| path.rsplit('/').next()).collect();
+    assert_eq!(
+        ends,
+        [
+            "streaming_stop",
+            "leave",
+            "speak",
+            "streaming_stop",
+            "leave",
+            "transfer",
+            "streaming_stop",
+            "conferences",
+            "leave",
+            "join",
+            "streaming_stop",
+            "hangup",
+            "streaming_stop",
+            "speak",
+            "streaming_stop",
+            "conferences",
+            "join",
+        ]
+    );
 }
 
 #[tokio::test]
