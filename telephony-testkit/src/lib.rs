@@ -27,8 +27,16 @@
 //! | [`Answers`](Suite::Answers) | the simulator's own reader | every instruction |
 //! | [`Media`](Suite::Media) | the carrier's end of the protocol | audio, marks, clear, digits, garbage |
 //! | [`Calls`](Suite::Calls) | whole calls | audio both ways, every way to end, inbound, faults of delivery |
+//!
+//! # Against the carrier itself
+//!
+//! With an account in the environment variable `TELEPHONY_LIVE_<NAME>` (`TELEPHONY_LIVE_ACME`, hyphens as underscores), the
+//! configuration as a JSON object, a run has trials `live::…` besides: the account is checked, with wrong credentials too, its
+//! numbers are listed, and a call that never was is asked for. They cost nothing. A member `"dial": {"from": "+…", "to": "+…"}`
+//! has one more ring that number and hang up, which is charged. Where the variable `CI` is set, there are none.
 
 mod customer;
+pub mod readme;
 mod report;
 mod subject;
 mod suites;
@@ -96,6 +104,7 @@ pub struct Conformance {
     simulator: &'static SimulatorDescriptor,
     fixture: Option<Value>,
     suites: BTreeSet<Suite>,
+    live: Option<String>,
 }
 
 /// How one trial went.
@@ -114,7 +123,7 @@ pub struct TrialReport {
 impl Conformance {
     /// The suite for a provider and the simulator of its carrier. Choose [`all`](Self::all) of it, or [`suite`](Self::suite)s.
     pub fn of(descriptor: &'static ProviderDescriptor, simulator: &'static SimulatorDescriptor) -> Self {
-        Self { descriptor, simulator, fixture: None, suites: BTreeSet::new() }
+        Self { descriptor, simulator, fixture: None, suites: BTreeSet::new(), live: None }
     }
 
     /// A configuration as a customer would write it, in JSON, with values for every field that matters. Without one, the
@@ -142,10 +151,18 @@ impl Conformance {
         self
     }
 
+    /// Trials against the carrier itself too, `live::…`, with an account of one's own as JSON. [`run`](Self::run) takes it from the
+    /// environment: see the [crate's page](crate#against-the-carrier-itself).
+    pub fn live(mut self, account: impl Into<String>) -> Self {
+        self.live = Some(account.into());
+        self
+    }
+
     /// Runs as a test program does: reads the arguments of the process, prints, and says how it went.
     #[must_use]
     #[expect(clippy::print_stderr, reason = "it is the program")]
-    pub fn run(self) -> ExitCode {
+    pub fn run(mut self) -> ExitCode {
+        self.live = self.live.or_else(|| suites::live::from_environment(self.descriptor));
         let arguments = Arguments::from_args();
         let (sender, reports) = mpsc::channel();
         let mimic = |trial: Trial| {
@@ -181,6 +198,7 @@ impl Conformance {
 
     fn trials(self) -> Vec<Trial> {
         let subject = Arc::new(Subject::new(self.descriptor, self.simulator, self.fixture));
-        self.suites.iter().flat_map(|suite| suite.trials(&subject)).collect()
+        let live = self.live.iter().flat_map(|account| suites::live::trials(account, &subject));
+        self.suites.iter().flat_map(|suite| suite.trials(&subject)).chain(live).collect()
     }
 }

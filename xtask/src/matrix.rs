@@ -7,5 +7,5 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if let Some(unknown) = arguments.first() {
         return Err(format!("matrix takes no arguments, and was given {unknown:?}"));
     }
-    Step::cargo(&["test", "--quiet", "--package", "tests", "--test", "matrix"]).env("UPDATE_MATRIX", "1").run()
+    Step::cargo(&["test", "--quiet", "--package", "tests", "--test", "matrix"]).env("UPDATE_README", "1").run()
 }
