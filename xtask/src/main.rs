@@ -5,6 +5,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
 mod matrix;
+mod new_provider;
+mod package;
+mod semver;
 mod step;
 mod test;
 
@@ -18,7 +21,11 @@ Usage: cargo xtask <TASK> [OPTIONS]
 Tasks:
   test [STEP…]   Set up what is missing, then check and test everything, or only the steps named
   test --list    Say what the steps are
+  new-provider NAME
+                 Make a crate for another carrier, from the template; --help says how
   matrix         Write what the documents say of providers anew: README.md, docs/providers.md, each crate's README
+  package        Package every publishable crate, and build each from its package alone
+  semver [REV]   Compare what is public with the last release, or with a revision
   help           Say this
 ";
 
@@ -31,6 +38,9 @@ fn main() -> ExitCode {
     let outcome = match task {
         "test" => test::run(rest),
         "matrix" => matrix::run(rest),
+        "package" => package::run(rest),
+        "semver" => semver::run(rest),
+        "new-provider" => new_provider::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

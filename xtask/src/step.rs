@@ -27,6 +27,11 @@ impl Step {
         step
     }
 
+    /// Another house task, as a program of its own.
+    pub(crate) fn new_cargo_task(task: &str) -> Self {
+        Self::cargo(&["xtask", task])
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self.shown = format!("{name}={value:?} {}", self.shown);
@@ -45,6 +50,16 @@ impl Step {
         } else {
             Err(format!("`{}` failed after {seconds} s ({status})", self.shown))
         }
+    }
+
+    /// What it prints, if it succeeds.
+    pub(crate) fn output(mut self) -> Result<String, String> {
+        let output = self.command.stderr(Stdio::inherit()).output();
+        let output = output.map_err(|error| format!("`{}` could not be run: {error}", self.shown))?;
+        if !output.status.success() {
+            return Err(format!("`{}` failed ({})", self.shown, output.status));
+        }
+        String::from_utf8(output.stdout).map_err(|_| format!("`{}` printed something that is no text", self.shown))
     }
 
     /// Whether it runs and succeeds; its output is not shown.

@@ -18,6 +18,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "test", about: "unit, conformance, property and cross-crate tests", run: test },
     Stage { name: "doctest", about: "the examples in the documentation", run: doctest },
     Stage { name: "docs", about: "the documentation builds without warnings", run: docs },
+    Stage { name: "package", about: "every publishable crate packages, and builds from its package", run: package },
     Stage { name: "policy", about: "licences, banned crates, sources", run: policy },
 ];
 
@@ -83,6 +84,10 @@ fn doctest() -> Result<(), String> {
 
 fn docs() -> Result<(), String> {
     Step::cargo(&["doc", "--no-deps", "--workspace", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings").run()
+}
+
+fn package() -> Result<(), String> {
+    crate::package::run(&[])
 }
 
 fn policy() -> Result<(), String> {
