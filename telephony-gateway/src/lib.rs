@@ -33,5 +33,5 @@ mod timeline;
 mod token;
 
 pub use cli::run;
-pub use place_call::{AgentChoice, CallOrder, CallOutcome, CallReport, PlaceCallError, place_call};
+pub use place_call::{AgentChoice, CallOrder, CallOutcome, CallReport, CustomAgent, PlaceCallError, place_call};
 pub use timeline::TimelineEntry;

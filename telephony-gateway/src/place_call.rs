@@ -1,6 +1,7 @@
 //! One outbound call from dialling to the bill.
 
 use std::{
+    fmt,
     future::Future,
     pin::pin,
     sync::Arc,
@@ -10,8 +11,9 @@ use std::{
 use serde::Serialize;
 use telephony_core::{
     Address, AnsweredBy, CallCost, CallEvent, CallEventKind, CallRef, CallSnapshot, CallState, CallStatus, Capability,
-    DigitSequence, MachineDetection, OutboundCall, Refusal, StatusChange, TelephonyError, TelephonyProvider, Timestamp,
-    audio::{AudioError, Pcm, StereoRecorder},
+    DigitSequence, Direction, MachineDetection, OutboundCall, Refusal, StatusChange, TelephonyError, TelephonyProvider,
+    Timestamp,
+    audio::{Pcm, StereoRecorder},
     error_chain,
 };
 use tokio::{
@@ -21,7 +23,7 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    agent::{CallAgent, Dialogue, Echo, PlayOut},
+    agent::{AgentCall, AgentError, CallAgent, Dialogue, Echo, PlayOut, WebSocketAgent, WebSocketAgentConfig},
     ledger::RunRecord,
     media::MediaReport,
     server::{Gateway, MediaState, NewRun, Run},
@@ -106,14 +108,43 @@ pub enum AgentChoice {
     Echo,
     /// Plays a recording, then hangs up.
     Play(Arc<Pcm>),
+    /// A program of yours, behind a WebSocket.
+    WebSocket(WebSocketAgentConfig),
+    /// An agent of yours, in this program: see [`custom`](Self::custom).
+    Custom(CustomAgent),
+}
+
+/// Makes agents of your own.
+#[derive(Clone)]
+pub struct CustomAgent(Arc<dyn Fn() -> Box<dyn CallAgent> + Send + Sync>);
+
+impl fmt::Debug for CustomAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomAgent")
+    }
+}
+
+/// Two are equal if one is a copy of the other.
+impl PartialEq for CustomAgent {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl AgentChoice {
-    fn make(&self) -> Result<Box<dyn CallAgent>, AudioError> {
+    /// An agent of your own: `make` is called for each stream of a call, and once before, to see that it can be.
+    #[must_use]
+    pub fn custom<A: CallAgent + 'static>(make: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        Self::Custom(CustomAgent(Arc::new(move || Box::new(make()))))
+    }
+
+    fn make(&self) -> Result<Box<dyn CallAgent>, AgentError> {
         Ok(match self {
             Self::Dialogue => Box::new(Dialogue::demonstration()?),
             Self::Echo => Box::new(Echo),
             Self::Play(recording) => Box::new(PlayOut::new(recording)?),
+            Self::WebSocket(config) => Box::new(WebSocketAgent::new(config)?),
+            Self::Custom(custom) => (custom.0)(),
         })
     }
 }
@@ -203,9 +234,9 @@ pub enum PlaceCallError {
     /// No caller ID was given, and the account has no number for calls.
     #[error("the account has no number to call from: buy one at the carrier, or name a verified one")]
     NoNumber,
-    /// The agent's recording cannot be used.
-    #[error("the agent cannot speak")]
-    Agent(#[from] AudioError),
+    /// The agent cannot be had: its recording, or its configuration.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
 }
 
 /// Places a call and follows it to its end and its price.
@@ -229,7 +260,9 @@ pub async fn place_call(
     };
     let (timeline, lines) = Timeline::start();
     let agent = order.agent.clone();
-    let new = NewRun { agent: Arc::new(move || agent.make()), record: order.record, timeline };
+    let call =
+        AgentCall::new(provider.descriptor().name(), Direction::Outbound).between(from.clone(), order.to.clone());
+    let new = NewRun { agent: Arc::new(move || agent.make()), call, record: order.record, timeline };
     let run = gateway.open_run(provider, new);
     let call = outbound_call(&order, from, gateway.urls(&run));
     let mut lines = Lines { lines, seen: Vec::new(), progress };
@@ -309,7 +342,7 @@ async fn follow(
         // It may ring already. To dial again could call somebody twice; if it rings, the carrier will tell.
         Err(unknown @ TelephonyError::OutcomeUnknown { .. }) => {
             run.timeline.note("gateway", "outcome unknown", "waiting for the carrier to report the call");
-            let told = record.wait_for(|record| record.call.id().is_some());
+            let told = async { record.wait_for(|record| record.call.id().is_some()).await.map(|_| ()) };
             if !matches!(lines.until(timeout(UNKNOWN_WITHIN, told)).await, Ok(Ok(_))) {
                 return Err(unknown.into());
             }
@@ -322,7 +355,9 @@ async fn follow(
         () = lines.until(ended(gateway, run, &mut record)) => {}
         () = &mut stop => {
             run.timeline.note("gateway", "stopped", "the call is hung up");
-            hang_up(provider, &record.borrow().call.clone()).await;
+            // Taken out first: what is borrowed across a request keeps the ledger from writing meanwhile.
+            let call = record.borrow().call.clone();
+            hang_up(provider, &call).await;
             if lines.until(timeout(ENDS_WITHIN, ended(gateway, run, &mut record))).await.is_err() {
                 warn!(run = %run.id, "A call was told to end, and its end was not reported in time.");
             }

@@ -65,6 +65,7 @@ impl Timeline {
             MediaNote::Digit => ("key pressed", String::new()),
             MediaNote::Cleared => ("agent falls silent", "what was not heard yet is thrown away".to_owned()),
             MediaNote::AgentHangsUp => ("agent hangs up", "once it has been heard".to_owned()),
+            MediaNote::AgentLost { reason } => ("agent lost", reason.clone()),
         };
         self.note("media", event, carried);
     }
@@ -73,6 +74,7 @@ impl Timeline {
         let carried = match end {
             SessionEnd::Carrier => "by the carrier".to_owned(),
             SessionEnd::Agent => "by the agent".to_owned(),
+            SessionEnd::AgentLost(reason) => format!("without its agent: {reason}"),
             SessionEnd::Refused(reason) => format!("refused: {reason}"),
             SessionEnd::Lost(reason) => format!("lost: {reason}"),
         };

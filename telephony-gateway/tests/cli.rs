@@ -183,3 +183,38 @@ fn the_log_says_much_and_nothing_that_is_secret() {
         }
     }
 }
+
+#[test]
+fn what_is_wrong_with_an_agent_is_said_before_anything_is_dialled() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = simulated(folder.path()).remove(0);
+    for (arguments, message) in [
+        (
+            ["--agent=echo", "--agent-rate=8000"].as_slice(),
+            "--agent-protocol and --agent-rate are for an agent at a ws://",
+        ),
+        (&["--agent=ws://127.0.0.1:9", "--agent-rate=44100"], "--agent-rate: must be one of 8000, 16000, 24000, 48000"),
+        (&["--agent=ws://127.0.0.1:9", "--agent-protocol=smoke"], "--agent-protocol: must be one of pcm, "),
+        (&["--agent=ws://u:s3cret@127.0.0.1:9"], "--agent: must not hold a user name or password"),
+        (&["--agent=http://127.0.0.1:9"], "must be dialogue, echo, play=FILE.wav, or a ws:// or wss:// URL"),
+    ] {
+        let output = telephony(folder.path(), &[&["call", "--sandbox", &name], arguments].concat());
+        let printed = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && printed.contains(message), "{arguments:?}: {printed}");
+        assert!(!printed.contains("s3cret") && !printed.contains("dial:"), "{printed}");
+    }
+}
+
+#[test]
+fn an_agent_that_is_not_there_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = simulated(folder.path()).remove(0);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let agent = format!("ws://{nobody}/?token=s3cret");
+    let output = telephony(folder.path(), &["call", "--sandbox", &name, "--agent", &agent, "--no-record"]);
+    let printed = text(&output.stdout) + &text(&output.stderr);
+    for part in ["agent lost", "cannot be reached", "Agent        not reached"] {
+        assert!(printed.contains(part), "{part} is missing:\n{printed}");
+    }
+    assert!(!printed.contains("s3cret"), "{printed}");
+}

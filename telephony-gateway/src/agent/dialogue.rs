@@ -1,8 +1,8 @@
 //! The agent that holds a conversation of fixed lines.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
-use telephony_core::audio::{AudioError, Pcm, rms_dbfs};
+use telephony_core::audio::{AudioError, AudioFormat, Encoding, Pcm, rms_dbfs};
 
 use super::{AGENT_RATE_HZ, AgentEvent, AgentLine, CallAgent};
 
@@ -22,6 +22,7 @@ const GOODBYE: &[u8] = include_bytes!("../../assets/goodbye.wav");
 /// Says a line, listens until the caller has spoken and paused, says the next, and hangs up after the last.
 #[derive(Debug)]
 pub struct Dialogue {
+    pcm: AudioFormat,
     lines: VecDeque<Vec<i16>>,
     state: State,
     heard_speech: bool,
@@ -37,14 +38,24 @@ enum State {
 }
 
 impl Dialogue {
-    /// A conversation of these lines.
+    /// A conversation of these lines, at [`AGENT_RATE_HZ`].
     ///
     /// # Errors
     ///
     /// [`AudioError`] when the rate of one cannot be converted.
     pub fn new(lines: &[Pcm]) -> Result<Self, AudioError> {
-        let lines = lines.iter().map(|line| line.resampled(AGENT_RATE_HZ).map(|pcm| pcm.samples));
+        Self::at(AGENT_RATE_HZ, lines)
+    }
+
+    /// A conversation of these lines at this rate.
+    ///
+    /// # Errors
+    ///
+    /// [`AudioError`] when one of the rates cannot be converted.
+    pub fn at(sample_rate_hz: NonZeroU32, lines: &[Pcm]) -> Result<Self, AudioError> {
+        let lines = lines.iter().map(|line| line.resampled(sample_rate_hz).map(|pcm| pcm.samples));
         Ok(Self {
+            pcm: AudioFormat::new(Encoding::Linear16, sample_rate_hz),
             lines: lines.collect::<Result<_, _>>()?,
             state: State::Speaking,
             heard_speech: false,
@@ -83,7 +94,7 @@ impl Dialogue {
             self.quiet_for = Duration::ZERO;
             return;
         }
-        self.quiet_for += Duration::from_secs(1) * u32::try_from(samples.len()).unwrap_or(0) / AGENT_RATE_HZ.get();
+        self.quiet_for += self.pcm.duration_of_samples(samples.len());
         let enough = if self.heard_speech { TURN_PAUSE } else { PATIENCE };
         if self.quiet_for >= enough {
             self.say_next(line);
@@ -94,7 +105,7 @@ impl Dialogue {
 impl CallAgent for Dialogue {
     fn on_event(&mut self, event: AgentEvent<'_>, line: &mut AgentLine) {
         match event {
-            AgentEvent::Started => self.say_next(line),
+            AgentEvent::Started(_) => self.say_next(line),
             AgentEvent::MarkReached(_) if self.state == State::Speaking => {
                 self.state = State::Listening;
                 self.heard_speech = false;
@@ -103,6 +114,10 @@ impl CallAgent for Dialogue {
             AgentEvent::Audio(samples) if self.state == State::Listening => self.listen(samples, line),
             _ => {}
         }
+    }
+
+    fn sample_rate_hz(&self) -> NonZeroU32 {
+        self.pcm.sample_rate_hz
     }
 }
 
@@ -121,7 +136,7 @@ mod tests {
     #[test]
     fn lets_the_caller_finish() {
         let mut agent = agent();
-        assert_eq!(acts_of(&mut agent, AgentEvent::Started), [Act::Say(10), Act::Mark("line".into())]);
+        assert_eq!(acts_of(&mut agent, AgentEvent::Started(&some_call())), [Act::Say(10), Act::Mark("line".into())]);
         // Talking over it changes nothing.
         assert_eq!(acts_of(&mut agent, AgentEvent::Audio(&LOUD)), []);
         acts_of(&mut agent, AgentEvent::MarkReached("line"));
@@ -129,14 +144,14 @@ mod tests {
         for _ in 0..29 {
             assert_eq!(acts_of(&mut agent, AgentEvent::Audio(&QUIET)), []);
         }
-        assert_eq!(acts_of(&mut agent, AgentEvent::Audio(&QUIET)), [Act::Say(20), Act::HangUp]);
+        assert_eq!(acts_of(&mut agent, AgentEvent::Audio(&QUIET)), [Act::Say(20), Act::HangUp(None)]);
         assert_eq!(acts_of(&mut agent, AgentEvent::Audio(&QUIET)), []);
     }
 
     #[test]
     fn a_silent_caller_is_not_waited_for_forever() {
         let mut agent = agent();
-        acts_of(&mut agent, AgentEvent::Started);
+        acts_of(&mut agent, AgentEvent::Started(&some_call()));
         acts_of(&mut agent, AgentEvent::MarkReached("line"));
         let ticks = (1..1_000).find(|_| !acts_of(&mut agent, AgentEvent::Audio(&QUIET)).is_empty());
         assert_eq!(ticks, Some(400));

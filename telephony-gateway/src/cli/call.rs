@@ -21,7 +21,11 @@ use telephony_sandbox::{DIAL_PLAN, HandsetReport, Sandbox, SandboxOptions};
 
 use super::{CliError, registry, render, simulator, table};
 use crate::{
-    AgentChoice, CallOrder, CallOutcome, CallReport, TimelineEntry, place_call, server::Gateway, timeline::seconds,
+    AgentChoice, CallOrder, CallOutcome, CallReport, TimelineEntry,
+    agent::{AgentReport, WebSocketAgent, WebSocketAgentConfig},
+    place_call,
+    server::Gateway,
+    timeline::seconds,
 };
 
 pub(super) const BUSY: u8 = 10;
@@ -51,9 +55,17 @@ pub(super) struct CallArguments {
     /// The caller ID [default: the first of the account's configured numbers, else the first that it owns]
     #[arg(long, value_name = "NUMBER")]
     from: Option<Address>,
-    /// Who talks: `dialogue` (greets, listens, thanks), `echo`, or `play=FILE.wav`
+    /// Who talks: `dialogue` (greets, listens, thanks), `echo`, `play=FILE.wav`, or the ws:// or wss:// URL of a program of
+    /// yours
     #[arg(long, value_name = "AGENT", default_value = "dialogue", value_parser = agent)]
     agent: AgentChoice,
+    /// What the program at the URL speaks: `pcm` (docs/agent-protocol.md), or the name of a provider whose media streams it was
+    /// written for [default: pcm]
+    #[arg(long, value_name = "PROTOCOL")]
+    agent_protocol: Option<String>,
+    /// Samples per second that it hears and says: 8000, 16000, 24000 or 48000 [default: 16000, or the provider's]
+    #[arg(long, value_name = "HZ")]
+    agent_rate: Option<u32>,
     /// Where the recording goes: stereo, left the caller, right the agent [default: call-PROVIDER.wav]
     #[arg(long, value_name = "FILE", conflicts_with = "no_record")]
     record: Option<PathBuf>,
@@ -86,22 +98,53 @@ fn after_help() -> String {
         "\nExit status: 0 answered and over, 10 busy, 11 no answer, 12 declined, 13 no such number or not set up,\n\
          2 wrong arguments or configuration, 130 interrupted (the call is hung up first), 1 anything else.\n\n\
          Examples:\n  telephony call --sandbox PROVIDER\n  telephony call --sandbox PROVIDER --to +12025550101\n  \
+         telephony call --sandbox PROVIDER --agent ws://127.0.0.1:9000\n  \
          telephony call --config account.toml --public-url https://voice.example.com --to +14155550111\n",
     );
     text
 }
 
+const NO_AGENT: &str = "must be dialogue, echo, play=FILE.wav, or a ws:// or wss:// URL";
+
 fn agent(text: &str) -> Result<AgentChoice, String> {
     match text {
         "dialogue" => Ok(AgentChoice::Dialogue),
         "echo" => Ok(AgentChoice::Echo),
+        _ if text.starts_with("ws://") || text.starts_with("wss://") => {
+            let url: Url = text.parse().map_err(|error| format!("is no URL: {error}"))?;
+            Ok(AgentChoice::WebSocket(WebSocketAgentConfig::new(url)))
+        }
         _ => {
-            let path = text.strip_prefix("play=").ok_or("must be dialogue, echo or play=FILE.wav")?;
+            let path = text.strip_prefix("play=").ok_or(NO_AGENT)?;
             let file = File::open(path).map_err(|error| format!("{path}: {error}"))?;
             let recording = Pcm::from_wav(io::BufReader::new(file)).map_err(|error| format!("{path}: {error}"))?;
             Ok(AgentChoice::Play(Arc::new(recording)))
         }
     }
+}
+
+/// The agent with what was said about it in other arguments, checked before anything is dialled.
+fn chosen_agent(arguments: &CallArguments) -> Result<AgentChoice, CliError> {
+    let AgentChoice::WebSocket(mut config) = arguments.agent.clone() else {
+        if arguments.agent_protocol.is_some() || arguments.agent_rate.is_some() {
+            let message = "--agent-protocol and --agent-rate are for an agent at a ws:// or wss:// URL";
+            return Err(CliError::Usage(message.to_owned()));
+        }
+        return Ok(arguments.agent.clone());
+    };
+    if let Some(protocol) = &arguments.agent_protocol {
+        config.protocol.clone_from(protocol);
+    }
+    config.sample_rate_hz = arguments.agent_rate;
+    WebSocketAgent::with_registry(&config, &registry()?).map_err(|error| {
+        let argument = match error.field {
+            "protocol" => "--agent-protocol",
+            "sample_rate_hz" => "--agent-rate",
+            _ => "--agent",
+        };
+        CliError::Usage(format!("{argument}: {}", error.reason))
+    })?;
+    Ok(AgentChoice::WebSocket(config))
 }
 
 /// Where a call is to go, and through whom.
@@ -115,13 +158,14 @@ struct Place {
 }
 
 pub(super) async fn run(arguments: CallArguments) -> Result<u8, CliError> {
+    let agent = chosen_agent(&arguments)?;
     let place = match (&arguments.sandbox, &arguments.config) {
         (Some(name), _) => in_sandbox(name, &arguments).await?,
         (None, Some(file)) => with_account(file, &arguments).await?,
         (None, None) => return Err(CliError::Usage("either --sandbox or --config is needed".to_owned())),
     };
     let name = place.provider.descriptor().name();
-    let mut order = CallOrder::to(place.to).with_agent(arguments.agent);
+    let mut order = CallOrder::to(place.to).with_agent(agent);
     order.from = arguments.from.or(place.from);
     order.record = !arguments.no_record;
     order.ring_timeout = arguments.ring_timeout.map(|seconds| Duration::from_secs(seconds.into()));
@@ -261,6 +305,9 @@ fn describe(report: &CallReport, handset: Option<&HandsetReport>, recording: Opt
             ),
         ));
     }
+    if let Some(agent) = report.media.as_ref().and_then(|media| media.agent.as_ref()) {
+        facts.push(("Agent", reached(agent)));
+    }
     if let Some(handset) = handset.filter(|handset| handset.sample_rate_hz > 0) {
         let length = |samples: &[i16]| loud_for(samples, handset.sample_rate_hz);
         facts.push((
@@ -282,6 +329,22 @@ fn describe(report: &CallReport, handset: Option<&HandsetReport>, recording: Opt
         let _never = writeln!(text, "{name:<11}  {value}");
     }
     text
+}
+
+/// How it went with an agent elsewhere.
+fn reached(agent: &AgentReport) -> String {
+    let Some(after) = agent.connected_after else { return "not reached".to_owned() };
+    format!(
+        "reached after {}; {} of the caller's voice not taken, {} late at worst; {} of its messages refused",
+        milliseconds(after),
+        seconds(agent.dropped),
+        milliseconds(agent.latest),
+        agent.refused
+    )
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{} ms", duration.as_millis())
 }
 
 fn outcome(report: &CallReport) -> String {
@@ -385,7 +448,10 @@ mod tests {
     #[test]
     fn agents_are_chosen_by_name() {
         assert_eq!(agent("echo"), Ok(AgentChoice::Echo));
-        assert_eq!(agent("sing"), Err("must be dialogue, echo or play=FILE.wav".to_owned()));
+        assert_eq!(agent("sing"), Err(NO_AGENT.to_owned()));
+        let url = WebSocketAgentConfig::new("ws://127.0.0.1:9000/".parse().unwrap());
+        assert_eq!(agent("ws://127.0.0.1:9000"), Ok(AgentChoice::WebSocket(url)));
+        assert!(agent("wss://").unwrap_err().starts_with("is no URL: "));
         assert!(agent("play=/nowhere.wav").unwrap_err().starts_with("/nowhere.wav: "));
     }
 

@@ -1,7 +1,12 @@
 //! The audio of a call: between the carrier's media socket and the agent.
 
+mod outgoing;
+mod playout;
+mod report;
 mod session;
 mod socket;
 
-pub use session::{MediaNote, MediaReport, MediaSession, SessionEnd};
+pub(crate) use outgoing::Outgoing;
+pub use report::{MediaNote, MediaReport, SessionEnd};
+pub use session::MediaSession;
 pub(crate) use socket::run;

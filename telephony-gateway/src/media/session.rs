@@ -3,111 +3,19 @@
 //! Decoding, resampling, the agent and encoding happen in one go for each message: waking another task costs more than the
 //! work. The session's clock is the caller's audio itself; it knows no other.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use telephony_core::{
     MediaCodec, MediaCommand, MediaError, MediaEvent, MediaProfile, WireBuffer, WireMessage,
-    audio::{AudioError, AudioFormat, AudioFrame, PcmDecoder, PcmEncoder, StereoRecorder},
+    audio::{AudioFormat, Encoding, StereoRecorder},
     media::StreamStart,
 };
 
-use crate::{
-    agent::{AGENT_RATE_HZ, Act, AgentEvent, AgentLine, CallAgent},
-    timeline::as_milliseconds,
+use super::{
+    MediaNote, MediaReport, SessionEnd,
+    playout::{AHEAD, CHUNK, Playout, WireMark},
 };
-
-/// How far ahead of what the caller hears the carrier is sent audio. Carriers buffer twenty seconds and more; what they
-/// hold must be cleared when the caller interrupts, and is lost when they hold too much.
-const AHEAD: Duration = Duration::from_secs(10);
-
-/// How much audio goes into one command.
-const CHUNK: Duration = Duration::from_millis(100);
-
-/// The mark behind the last word before a hang-up.
-const LAST_WORD: &str = "telephony:last-word";
-
-/// How much longer than computed the last word may take to be heard, before the call is ended without its mark.
-const GRACE: Duration = Duration::from_millis(1_500);
-
-/// What went over a media socket.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
-#[non_exhaustive]
-pub struct MediaReport {
-    /// What the carrier sent.
-    pub inbound: Option<AudioFormat>,
-    /// What it was sent.
-    pub outbound: Option<AudioFormat>,
-    /// Messages with audio from the carrier.
-    pub frames_in: u64,
-    /// Messages to the carrier.
-    pub frames_out: u64,
-    /// How much of the caller's voice came.
-    #[serde(rename = "heard_ms", serialize_with = "as_milliseconds")]
-    pub heard: Duration,
-    /// How much the agent said.
-    #[serde(rename = "said_ms", serialize_with = "as_milliseconds")]
-    pub said: Duration,
-    /// How many keys the caller pressed. Which ones is between the caller and the agent.
-    pub digits: u64,
-    /// Marks that came back.
-    pub marks: u64,
-    /// Times that what was said was cleared away.
-    pub clears: u64,
-    /// Messages that could not be read.
-    pub malformed: u64,
-    /// By how much sound comes later for having been resampled, both ways together.
-    #[serde(rename = "delay_us", serialize_with = "as_microseconds")]
-    pub delay: Duration,
-}
-
-fn as_microseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
-}
-
-/// Why a session is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SessionEnd {
-    /// The carrier closed the stream: the caller hung up, or the call was ended.
-    Carrier,
-    /// The agent hung up, and the caller has heard its last word.
-    Agent,
-    /// The carrier's audio cannot be carried.
-    Refused(String),
-    /// The other end fell silent, or did not take what it was sent.
-    Lost(String),
-}
-
-/// Something worth telling the operator, as it happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MediaNote {
-    /// The stream is set up, in these formats.
-    Started {
-        /// What the carrier sends.
-        inbound: AudioFormat,
-        /// What it is sent.
-        outbound: AudioFormat,
-    },
-    /// The first of the caller's audio came.
-    FirstAudio,
-    /// The agent says something.
-    AgentSays {
-        /// How long it is.
-        length: Duration,
-    },
-    /// The caller has heard what was said before this mark.
-    Heard {
-        /// The mark.
-        mark: String,
-    },
-    /// The caller pressed a key. Which one is not said: it may be of a PIN.
-    Digit,
-    /// The agent fell silent, and what it had said was thrown away.
-    Cleared,
-    /// The agent hangs up, once it has been heard.
-    AgentHangsUp,
-}
+use crate::agent::{Act, AgentCall, AgentEvent, AgentLine, AgentRequest, CallAgent, Requests};
 
 /// The audio of one call.
 #[derive(Debug)]
@@ -115,57 +23,57 @@ pub struct MediaSession {
     codec: Box<dyn MediaCodec>,
     agent: Box<dyn CallAgent>,
     profile: MediaProfile,
+    call: AgentCall,
+    /// What the agent hears and says.
+    pcm: AudioFormat,
     line: AgentLine,
-    open: Option<Open>,
+    playout: Option<Playout>,
     out: WireBuffer,
     report: MediaReport,
     notes: Vec<MediaNote>,
     recorder: Option<StereoRecorder>,
-    hanging_up: bool,
+    requests: Requests,
+    /// What came of the agent's own acts. It is told with the next message, so that it cannot keep us here by answering.
+    news: VecDeque<News>,
+    /// How the session ends once the last word has been heard.
+    ending: Option<SessionEnd>,
 }
 
-/// What there is once the stream has started.
+/// Something that the agent is to be told.
 #[derive(Debug)]
-struct Open {
-    decoder: PcmDecoder,
-    encoder: PcmEncoder,
-    start: StreamStart,
-    /// The caller's voice of the message at hand.
-    heard: Vec<i16>,
-    wire: Vec<u8>,
-    /// Said by the agent and not sent yet, with marks in between.
-    unsent: VecDeque<Unsent>,
-    /// Sent and, going by the caller's clock, not heard yet.
-    unheard: VecDeque<i16>,
-    /// Scratch for the recording.
-    playing: Vec<i16>,
-    clock: u64,
-    /// When the last word must have been heard.
-    last_word_by: Option<u64>,
-}
-
-#[derive(Debug)]
-enum Unsent {
-    Audio(Vec<i16>),
-    Mark(String),
-    LastWord,
+enum News {
+    MarkCleared(String),
+    Cleared { unheard: Duration },
+    Refused { number: u64, reason: String },
 }
 
 impl MediaSession {
-    /// A session for one socket, before its first message.
+    /// A session for one socket, before its first message. `call` is what the agent is told; what the stream says of itself is
+    /// added to it.
     #[must_use]
-    pub fn new(codec: Box<dyn MediaCodec>, agent: Box<dyn CallAgent>, profile: MediaProfile, record: bool) -> Self {
+    pub fn new(
+        codec: Box<dyn MediaCodec>,
+        agent: Box<dyn CallAgent>,
+        profile: MediaProfile,
+        call: AgentCall,
+        record: bool,
+    ) -> Self {
+        let pcm = AudioFormat::new(Encoding::Linear16, agent.sample_rate_hz());
         Self {
             codec,
             agent,
             profile,
+            call,
+            pcm,
             line: AgentLine::default(),
-            open: None,
+            playout: None,
             out: WireBuffer::new(),
-            report: MediaReport::default(),
+            report: MediaReport { agent_rate_hz: pcm.sample_rate_hz.get(), ..MediaReport::default() },
             notes: Vec::new(),
-            recorder: record.then(|| StereoRecorder::new(AGENT_RATE_HZ)),
-            hanging_up: false,
+            recorder: record.then(|| StereoRecorder::new(pcm.sample_rate_hz)),
+            requests: Requests::default(),
+            news: VecDeque::new(),
+            ending: None,
         }
     }
 
@@ -175,71 +83,14 @@ impl MediaSession {
     ///
     /// Why the session is over. What is in the output may still be sent.
     pub fn receive(&mut self, message: WireMessage<'_>) -> Result<(), SessionEnd> {
-        let event = match self.codec.decode(message) {
-            Ok(event) => event,
-            Err(error) if error.is_fatal() => return Err(SessionEnd::Refused(error.to_string())),
-            Err(_) => {
-                self.report.malformed += 1;
-                return Ok(());
-            }
-        };
-        let line = &mut self.line;
-        line.reset();
-        match event {
-            MediaEvent::Started(start) => {
-                let open = Open::new(start).map_err(|error| SessionEnd::Refused(error.to_string()))?;
-                self.report.inbound = Some(open.start.inbound);
-                self.report.outbound = Some(open.start.outbound);
-                self.report.delay = open.decoder.delay() + open.encoder.delay();
-                self.notes.push(MediaNote::Started { inbound: open.start.inbound, outbound: open.start.outbound });
-                self.open = Some(open);
-                self.agent.on_event(AgentEvent::Started, line);
-            }
-            MediaEvent::Audio(audio) => {
-                let Some(open) = &mut self.open else { return Ok(()) };
-                self.report.frames_in += 1;
-                if self.report.frames_in == 1 {
-                    self.notes.push(MediaNote::FirstAudio);
-                }
-                self.report.heard += audio.frame.duration();
-                open.heard.clear();
-                if open.decoder.decode(audio.frame, &mut open.heard).is_err() {
-                    self.report.malformed += 1;
-                    return Ok(());
-                }
-                self.agent.on_event(AgentEvent::Audio(&open.heard), line);
-                open.advance(self.recorder.as_mut());
-            }
-            MediaEvent::Digit { digit, .. } => {
-                self.report.digits += 1;
-                self.notes.push(MediaNote::Digit);
-                self.agent.on_event(AgentEvent::Digit(digit), line);
-            }
-            MediaEvent::MarkReached { name } => {
-                self.report.marks += 1;
-                if name == LAST_WORD {
-                    self.notes.push(MediaNote::Heard { mark: "last word".to_owned() });
-                    if let (Some(open), Some(recorder)) = (&mut self.open, &mut self.recorder) {
-                        recorder.right(duration_of(open.clock), open.unheard.make_contiguous());
-                    }
-                    return Err(SessionEnd::Agent);
-                }
-                self.notes.push(MediaNote::Heard { mark: name.to_owned() });
-                if let Some(open) = &mut self.open {
-                    open.catch_up();
-                }
-                self.agent.on_event(AgentEvent::MarkReached(name), line);
-            }
-            MediaEvent::Cleared => self.agent.on_event(AgentEvent::Cleared, line),
-            MediaEvent::Stopped => {
-                self.agent.on_event(AgentEvent::Stopped, line);
-                return Err(SessionEnd::Carrier);
-            }
-            _ => {}
-        }
+        let (unheard, marks) =
+            self.playout.as_ref().map_or((0, 0), |playout| (playout.unheard_samples(), playout.marks_pending()));
+        self.line.begin(unheard, marks);
+        self.tell_news();
+        self.tell(message)?;
         self.act().and_then(|()| self.pump()).map_err(|error| SessionEnd::Refused(error.to_string()))?;
-        match &self.open {
-            Some(Open { last_word_by: Some(by), clock, .. }) if clock >= by => Err(SessionEnd::Agent),
+        match &self.playout {
+            Some(playout) if playout.is_overdue() => Err(self.over()),
             _ => Ok(()),
         }
     }
@@ -260,42 +111,161 @@ impl MediaSession {
         self.notes.drain(..)
     }
 
-    /// What has gone over the socket, and the recording, if there was to be one: left the caller, right what the caller heard.
+    /// What the agent has asked for since this was asked last. Nobody but the caller of this carries it out; a request that
+    /// is dropped is refused.
     #[must_use]
-    pub fn finish(self) -> (MediaReport, Option<StereoRecorder>) {
+    pub fn take_requests(&mut self) -> Vec<AgentRequest> {
+        self.requests.take()
+    }
+
+    /// Tells the agent that it is over and why. Returns what has gone over the socket, and the recording, if there was to be
+    /// one: left the caller, right what the caller heard.
+    #[must_use]
+    pub fn finish(mut self, end: &SessionEnd) -> (MediaReport, Option<StereoRecorder>) {
+        self.agent.on_event(AgentEvent::Stopped(end.reason()), &mut self.line);
+        self.report.agent = self.agent.report();
         (self.report, self.recorder)
+    }
+
+    /// Tells the agent what came of what it did.
+    fn tell_news(&mut self) {
+        for news in self.news.drain(..) {
+            let event = match &news {
+                News::MarkCleared(name) => AgentEvent::MarkCleared(name),
+                News::Cleared { unheard } => AgentEvent::Cleared { unheard: *unheard },
+                News::Refused { number, reason } => {
+                    AgentEvent::RequestAnswered { number: *number, outcome: Err(reason) }
+                }
+            };
+            self.agent.on_event(event, &mut self.line);
+        }
+        while let Some((number, outcome)) = self.requests.next_answer() {
+            let outcome = outcome.as_ref().copied().map_err(String::as_str);
+            self.agent.on_event(AgentEvent::RequestAnswered { number, outcome }, &mut self.line);
+        }
+    }
+
+    /// Tells the agent what the carrier says.
+    fn tell(&mut self, message: WireMessage<'_>) -> Result<(), SessionEnd> {
+        let line = &mut self.line;
+        match self.codec.decode(message) {
+            Err(error) if error.is_fatal() => return Err(SessionEnd::Refused(error.to_string())),
+            Err(_) => self.report.malformed += 1,
+            Ok(MediaEvent::Started(start)) => return self.start(start),
+            Ok(MediaEvent::Audio(audio)) => {
+                let Some(playout) = &mut self.playout else { return Ok(()) };
+                self.report.frames_in += 1;
+                if self.report.frames_in == 1 {
+                    self.notes.push(MediaNote::FirstAudio);
+                }
+                self.report.heard += audio.frame.duration();
+                if playout.hear(audio.frame).is_err() {
+                    self.report.malformed += 1;
+                    return Ok(());
+                }
+                self.agent.on_event(AgentEvent::Audio(playout.heard()), line);
+                playout.advance(self.recorder.as_mut());
+            }
+            Ok(MediaEvent::Digit { digit, .. }) => {
+                self.report.digits += 1;
+                self.notes.push(MediaNote::Digit);
+                self.agent.on_event(AgentEvent::Digit(digit), line);
+            }
+            Ok(MediaEvent::MarkReached { name }) => {
+                let mark = WireMark::read(name);
+                self.report.marks += 1;
+                return self.reached(mark);
+            }
+            Ok(MediaEvent::Stopped) => return Err(SessionEnd::Carrier),
+            // That the carrier has cleared is no news: the agent has been told when it was asked to.
+            Ok(_) => {}
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, start: StreamStart) -> Result<(), SessionEnd> {
+        let refused = |error: telephony_core::audio::AudioError| SessionEnd::Refused(error.to_string());
+        let (inbound, outbound) = (start.inbound, start.outbound);
+        if start.call.id().is_some() {
+            self.call.call = start.call.clone();
+        }
+        self.call.stream_id = start.stream_id.clone();
+        self.call.parameters.extend(start.parameters.clone());
+        let playout = Playout::new(start, self.pcm).map_err(refused)?;
+        self.report.inbound = Some(inbound);
+        self.report.outbound = Some(outbound);
+        self.report.delay = playout.delay();
+        self.notes.push(MediaNote::Started { inbound, outbound });
+        self.playout = Some(playout);
+        self.agent.on_event(AgentEvent::Started(&self.call), &mut self.line);
+        Ok(())
+    }
+
+    fn reached(&mut self, mark: WireMark) -> Result<(), SessionEnd> {
+        let Some(playout) = &mut self.playout else { return Ok(()) };
+        match mark {
+            WireMark::LastWord => {
+                self.notes.push(MediaNote::Heard { mark: "last word".to_owned() });
+                playout.finish(self.recorder.as_mut());
+                return Err(self.over());
+            }
+            WireMark::Numbered(number) => {
+                for name in playout.reached(number) {
+                    self.agent.on_event(AgentEvent::MarkReached(&name), &mut self.line);
+                    self.notes.push(MediaNote::Heard { mark: name });
+                }
+            }
+            WireMark::Unknown => {}
+        }
+        Ok(())
     }
 
     /// What the agent did, onto the queue; what cannot wait, at once.
     fn act(&mut self) -> Result<(), MediaError> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let mut samples = self.line.samples.as_slice();
-        for act in self.line.acts.drain(..) {
-            if self.hanging_up && act != Act::Clear {
-                continue; // Nothing is said after the last word.
+        let mut acts = self.line.take_acts();
+        let outcome = acts.drain(..).scan(0, |said, act| Some(self.act_once(act, said))).collect();
+        self.line.return_acts(acts);
+        outcome
+    }
+
+    /// `said` is how many of the samples on the line have been dealt with.
+    fn act_once(&mut self, act: Act, said: &mut usize) -> Result<(), MediaError> {
+        let Some(playout) = &mut self.playout else { return Ok(()) };
+        match act {
+            Act::Clear => {
+                let cleared = playout.clear();
+                self.report.clears += 1;
+                self.notes.push(MediaNote::Cleared);
+                self.news.extend(cleared.marks.into_iter().map(News::MarkCleared));
+                self.news.push_back(News::Cleared { unheard: cleared.unheard });
+                self.codec.encode(MediaCommand::Clear, &mut self.out)?;
             }
-            match act {
-                Act::Say(count) => {
-                    let (said, rest) = samples.split_at(count);
-                    samples = rest;
-                    open.unsent.push_back(Unsent::Audio(said.to_vec()));
-                    // An agent that says a frame at a time, such as an echo, is not worth a note for each.
-                    if count > samples_in(CHUNK) {
-                        self.notes.push(MediaNote::AgentSays { length: duration_of(count as u64) });
-                    }
+            Act::Request(number, _) if self.ending.is_some() => {
+                self.news.push_back(News::Refused { number, reason: "the call is being hung up".to_owned() });
+            }
+            _ if self.ending.is_some() => {} // Nothing is said after the last word.
+            Act::Say(count) => {
+                playout.say(&self.line.samples()[*said..*said + count]);
+                *said += count;
+                // An agent that says a frame at a time, such as an echo, is not worth a note for each.
+                if count > self.pcm.samples_in(CHUNK) {
+                    self.notes.push(MediaNote::AgentSays { length: self.pcm.duration_of_samples(count) });
                 }
-                Act::Mark(name) => open.unsent.push_back(Unsent::Mark(name)),
-                Act::Clear => {
-                    open.unsent.retain(|item| matches!(item, Unsent::LastWord));
-                    open.unheard.clear();
-                    self.report.clears += 1;
-                    self.notes.push(MediaNote::Cleared);
-                    self.codec.encode(MediaCommand::Clear, &mut self.out)?;
-                }
-                Act::HangUp => {
-                    open.unsent.push_back(Unsent::LastWord);
-                    self.notes.push(MediaNote::AgentHangsUp);
-                    self.hanging_up = true;
+            }
+            Act::Mark(name) => playout.mark(name),
+            Act::HangUp(limit) => {
+                playout.hang_up(limit);
+                self.notes.push(MediaNote::AgentHangsUp);
+                self.ending = Some(SessionEnd::Agent);
+            }
+            Act::Lost(reason) => {
+                playout.hang_up(None);
+                self.notes.push(MediaNote::AgentLost { reason: reason.clone() });
+                self.ending = Some(SessionEnd::AgentLost(reason));
+            }
+            Act::Request(number, action) => {
+                if let Err((number, Err(reason))) = self.requests.open(number, action) {
+                    self.news.push_back(News::Refused { number, reason });
                 }
             }
         }
@@ -304,91 +274,27 @@ impl MediaSession {
 
     /// Sends what may be sent now.
     fn pump(&mut self) -> Result<(), MediaError> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let before = self.out.len();
-        let ahead = samples_in(self.profile.buffer.map_or(AHEAD, |buffer| AHEAD.min(buffer / 2)));
-        while open.unheard.len() < ahead {
-            match open.unsent.pop_front() {
-                None => break,
-                Some(Unsent::Mark(name)) => self.codec.encode(MediaCommand::Mark { name: &name }, &mut self.out)?,
-                Some(Unsent::LastWord) => {
-                    open.last_word_by = Some(open.clock + (open.unheard.len() + samples_in(GRACE)) as u64);
-                    self.codec.encode(MediaCommand::Mark { name: LAST_WORD }, &mut self.out)?;
-                }
-                Some(Unsent::Audio(mut samples)) => {
-                    let chunk = samples.len().min(samples_in(CHUNK));
-                    open.wire.clear();
-                    open.encoder.encode(&samples[..chunk], &mut open.wire);
-                    if !open.wire.is_empty() {
-                        let frame = AudioFrame::new(open.start.outbound, &open.wire)
-                            .map_err(|error| MediaError::UnsupportedFormat(error.to_string()))?;
-                        self.report.said += frame.duration();
-                        self.codec.encode(MediaCommand::Audio(frame), &mut self.out)?;
-                    }
-                    open.unheard.extend(&samples[..chunk]);
-                    if chunk < samples.len() {
-                        samples.drain(..chunk);
-                        open.unsent.push_front(Unsent::Audio(samples));
-                    }
-                }
-            }
-        }
-        self.report.frames_out += (self.out.len() - before) as u64;
-        Ok(())
-    }
-}
-
-impl Open {
-    fn new(start: StreamStart) -> Result<Self, AudioError> {
-        Ok(Self {
-            decoder: PcmDecoder::new(start.inbound, AGENT_RATE_HZ)?,
-            encoder: PcmEncoder::new(AGENT_RATE_HZ, start.outbound)?,
-            start,
-            heard: Vec::new(),
-            wire: Vec::new(),
-            unsent: VecDeque::new(),
-            unheard: VecDeque::new(),
-            playing: Vec::new(),
-            clock: 0,
-            last_word_by: None,
-        })
+        let Some(playout) = &mut self.playout else { return Ok(()) };
+        let ahead = self.profile.buffer.map_or(AHEAD, |buffer| AHEAD.min(buffer / 2));
+        playout.pump(ahead, self.codec.as_mut(), &mut self.out, &mut self.report)
     }
 
-    /// The caller's clock goes on by what was heard: as much of what was sent has been played.
-    fn advance(&mut self, recorder: Option<&mut StereoRecorder>) {
-        let count = self.heard.len().min(self.unheard.len());
-        self.playing.clear();
-        self.playing.extend(self.unheard.drain(..count));
-        if let Some(recorder) = recorder {
-            let at = duration_of(self.clock);
-            recorder.left(at, &self.heard);
-            recorder.right(at, &self.playing);
-        }
-        self.clock += self.heard.len() as u64;
+    fn over(&mut self) -> SessionEnd {
+        mem::take(&mut self.ending).unwrap_or(SessionEnd::Agent)
     }
-
-    /// A mark came back: all that was sent before the last mark has been heard, whatever the clock says. The rest of a tick may
-    /// be outstanding; it is not worth keeping.
-    fn catch_up(&mut self) {
-        if self.unsent.is_empty() && self.unheard.len() < samples_in(CHUNK) {
-            self.unheard.clear();
-        }
-    }
-}
-
-fn samples_in(duration: Duration) -> usize {
-    AudioFormat::LINEAR16_16K.samples_in(duration)
-}
-
-fn duration_of(samples: u64) -> Duration {
-    Duration::from_nanos(samples * (1_000_000_000 / u64::from(AGENT_RATE_HZ.get())))
 }
 
 #[cfg(test)]
 mod tests {
-    use telephony_core::{CallRef, MediaProfile, media::MediaAudio};
+    use std::{
+        num::NonZeroU32,
+        sync::{Arc, Mutex},
+    };
 
-    use super::*;
+    use telephony_core::{CallRef, audio::AudioFrame, media::MediaAudio};
+
+    use super::{super::playout::LAST_WORD, *};
+    use crate::agent::{AGENT_RATE_HZ, AGENT_RATES_HZ, AgentAction, some_call};
 
     const FORMAT: AudioFormat = AudioFormat::LINEAR16_16K;
     const FRAME: usize = 640;
@@ -428,28 +334,43 @@ mod tests {
         }
     }
 
-    /// An agent that does as it is told: at the start, and when a key is pressed.
+    /// An agent that does as it is told: at the start, and when a key is pressed. It writes down what it is told.
     #[derive(Debug)]
     struct Told {
         at_start: fn(&mut AgentLine),
         at_key: fn(&mut AgentLine),
+        rate: NonZeroU32,
+        heard: Heard,
     }
+
+    type Heard = Arc<Mutex<Vec<String>>>;
 
     impl CallAgent for Told {
         fn on_event(&mut self, event: AgentEvent<'_>, line: &mut AgentLine) {
             match event {
-                AgentEvent::Started => (self.at_start)(line),
+                AgentEvent::Started(_) => (self.at_start)(line),
                 AgentEvent::Digit(_) => (self.at_key)(line),
-                _ => {}
+                AgentEvent::Audio(_) => {}
+                event => self.heard.lock().unwrap().push(format!("{event:?}")),
             }
+        }
+
+        fn sample_rate_hz(&self) -> NonZeroU32 {
+            self.rate
         }
     }
 
-    fn session(at_start: fn(&mut AgentLine), at_key: fn(&mut AgentLine)) -> MediaSession {
+    fn session_at(rate: NonZeroU32, at_start: fn(&mut AgentLine), at_key: fn(&mut AgentLine)) -> (MediaSession, Heard) {
         let profile = MediaProfile::new(&[FORMAT]);
-        let mut session = MediaSession::new(Box::new(Plain), Box::new(Told { at_start, at_key }), profile, true);
+        let heard = Heard::default();
+        let agent = Box::new(Told { at_start, at_key, rate, heard: heard.clone() });
+        let mut session = MediaSession::new(Box::new(Plain), agent, profile, some_call(), true);
         session.receive(WireMessage::Text("start")).unwrap();
-        session
+        (session, heard)
+    }
+
+    fn session(at_start: fn(&mut AgentLine), at_key: fn(&mut AgentLine)) -> MediaSession {
+        session_at(AGENT_RATE_HZ, at_start, at_key).0
     }
 
     /// What is to be sent, texts as they are and audio as its length in samples, added up.
@@ -486,7 +407,7 @@ mod tests {
             },
             |_| {},
         );
-        assert_eq!(sent(&mut session), ["1000", "mark one", "500"]);
+        assert_eq!(sent(&mut session), ["1000", "mark telephony:mark-1", "500"]);
     }
 
     #[test]
@@ -512,8 +433,10 @@ mod tests {
         );
         sent(&mut session);
         session.receive(WireMessage::Text("press")).unwrap();
+        let last = session.output().iter().last();
+        assert_eq!(last, Some(WireMessage::Binary(&[3, 0].repeat(100))), "and what is said next is what is heard next");
         assert_eq!(sent(&mut session), ["clear", "100"]);
-        assert_eq!(session.finish().0.clears, 1);
+        assert_eq!(session.finish(&SessionEnd::Carrier).0.clears, 1);
     }
 
     #[test]
@@ -529,7 +452,7 @@ mod tests {
         assert_eq!(sent(&mut session), ["16000", &format!("mark {LAST_WORD}")], "nothing is said after the last word");
         listen(&mut session, 40).unwrap();
         assert_eq!(session.receive(WireMessage::Text(LAST_WORD)), Err(SessionEnd::Agent));
-        let (report, recording) = session.finish();
+        let (report, recording) = session.finish(&SessionEnd::Agent);
         assert_eq!(report.said, Duration::from_secs(1));
         // 40 frames of the caller's clock, and the rest of what was heard.
         assert_eq!(recording.unwrap().duration(), Duration::from_secs(1));
@@ -555,6 +478,163 @@ mod tests {
         assert_eq!(session.receive(WireMessage::Binary(&[0; 3])), Ok(()), "one bad message does not end a call");
         assert_eq!(session.receive(WireMessage::Text("stop")), Err(SessionEnd::Carrier));
         assert!(matches!(session.receive(WireMessage::Text("fatal")), Err(SessionEnd::Refused(_))));
-        assert_eq!(session.finish().0.malformed, 1);
+        assert_eq!(session.finish(&SessionEnd::Carrier).0.malformed, 1);
+    }
+
+    #[test]
+    fn an_agent_hears_and_says_at_its_own_rate() {
+        for rate in AGENT_RATES_HZ {
+            // As much as a second at any rate; the carrier has 16 kHz.
+            let (mut session, _) = session_at(rate, |_| {}, |line| line.say(&[100; 24_000]));
+            session.receive(WireMessage::Text("press")).unwrap();
+            let samples: usize = sent(&mut session)[0].parse().unwrap();
+            let expected = 24_000 * 16_000 / rate.get() as usize;
+            assert!(samples.abs_diff(expected) <= 1, "{rate}: {samples}");
+            listen(&mut session, 200).unwrap();
+            let (report, recording) = session.finish(&SessionEnd::Carrier);
+            assert_eq!(report.agent_rate_hz, rate.get());
+            let recording = recording.unwrap();
+            assert_eq!((recording.sample_rate_hz(), recording.duration()), (rate, Duration::from_secs(4)));
+            let said = AudioFormat::new(Encoding::Linear16, rate).duration_of_samples(24_000);
+            // Rounded up for each piece.
+            assert!(report.said >= said && report.said < said + Duration::from_micros(1), "{:?} {said:?}", report.said);
+        }
+    }
+
+    #[test]
+    fn marks_tell_what_was_heard_and_what_was_not() {
+        let (mut session, told) = session_at(
+            AGENT_RATE_HZ,
+            |line| {
+                for name in ["same", "same", "last"] {
+                    line.say(&[1; 16_000]);
+                    line.mark(name);
+                }
+                line.say(&[1; 160_000]);
+                line.mark("unsent");
+            },
+            AgentLine::clear,
+        );
+        sent(&mut session);
+        // A mark that comes back speaks for those before it, too.
+        listen(&mut session, 50).unwrap();
+        session.receive(WireMessage::Text("telephony:mark-2")).unwrap();
+        assert_eq!(*told.lock().unwrap(), [r#"MarkReached("same")"#, r#"MarkReached("same")"#]);
+        session.receive(WireMessage::Text("press")).unwrap();
+        // Told with the next of the caller's audio; what the carrier gives back then was not heard.
+        listen(&mut session, 1).unwrap();
+        session.receive(WireMessage::Text("telephony:mark-3")).unwrap();
+        let told = told.lock().unwrap();
+        assert_eq!(
+            told[2..],
+            [r#"MarkCleared("last")"#, r#"MarkCleared("unsent")"#, "Cleared { unheard: 12s }"],
+            "of 13 seconds the caller has heard one"
+        );
+    }
+
+    #[test]
+    fn an_agent_cannot_end_the_call_with_a_name() {
+        let mut session = session(
+            |line| {
+                line.say(&[1; 160]);
+                line.mark(LAST_WORD);
+            },
+            |_| {},
+        );
+        assert_eq!(sent(&mut session), ["160", "mark telephony:mark-1"]);
+        assert_eq!(session.receive(WireMessage::Text("telephony:mark-1")), Ok(()));
+    }
+
+    #[test]
+    fn an_interruption_of_the_last_word_ends_the_call_sooner() {
+        let mut session = session(
+            |line| {
+                line.say(&[1; 160_000]);
+                line.hang_up();
+            },
+            AgentLine::clear,
+        );
+        listen(&mut session, 1).unwrap();
+        sent(&mut session);
+        session.receive(WireMessage::Text("press")).unwrap();
+        let last_word = format!("mark {LAST_WORD}");
+        assert_eq!(sent(&mut session), ["clear", &last_word], "some carriers throw the mark away, too");
+        assert_eq!(listen(&mut session, 80), Err(SessionEnd::Agent));
+    }
+
+    #[test]
+    fn a_hang_up_has_a_limit() {
+        let mut session = session(
+            |line| {
+                line.say(&[1; 160_000]);
+                line.hang_up_within(Duration::from_secs(1));
+            },
+            |_| {},
+        );
+        listen(&mut session, 49).unwrap();
+        assert_eq!(listen(&mut session, 1), Err(SessionEnd::Agent));
+    }
+
+    #[test]
+    fn an_agent_that_is_lost_is_still_heard() {
+        let (mut session, told) = session_at(
+            AGENT_RATE_HZ,
+            |line| {
+                line.say(&[1; 16_000]);
+                line.lose("it went away".to_owned());
+            },
+            |_| {},
+        );
+        assert_eq!(sent(&mut session), ["16000", &format!("mark {LAST_WORD}")]);
+        listen(&mut session, 50).unwrap();
+        let end = session.receive(WireMessage::Text(LAST_WORD)).unwrap_err();
+        assert_eq!(end, SessionEnd::AgentLost("it went away".to_owned()));
+        assert!(session.take_notes().any(|note| matches!(note, MediaNote::AgentLost { .. })));
+        let _report = session.finish(&end);
+        assert_eq!(*told.lock().unwrap(), ["Stopped(AgentLost)"]);
+    }
+
+    #[test]
+    fn requests_go_up_and_answers_come_back() {
+        let ask = |line: &mut AgentLine| {
+            line.request(AgentAction::SendDigits { digits: "12#".parse().unwrap() });
+            line.request(AgentAction::Transfer { to: "+14155550100".parse().unwrap() });
+        };
+        let (mut session, told) = session_at(AGENT_RATE_HZ, |_| {}, ask);
+        session.receive(WireMessage::Text("press")).unwrap();
+        let mut requests = session.take_requests().into_iter();
+        assert!(matches!(requests.next().map(|request| request.done()), Some(())));
+        requests.next().unwrap().refuse("is not possible here");
+        listen(&mut session, 1).unwrap();
+        let expected = [
+            "RequestAnswered { number: 1, outcome: Ok(()) }",
+            "RequestAnswered { number: 2, outcome: Err(\"is not possible here\") }",
+        ];
+        assert_eq!(*told.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_frame_takes_no_memory_once_warm() {
+        // An echo, in the session's own buffers.
+        #[derive(Debug)]
+        struct Parrot;
+        impl CallAgent for Parrot {
+            fn on_event(&mut self, event: AgentEvent<'_>, line: &mut AgentLine) {
+                if let AgentEvent::Audio(samples) = event {
+                    line.say(samples);
+                }
+            }
+        }
+        let profile = MediaProfile::new(&[FORMAT]);
+        let mut session = MediaSession::new(Box::new(Plain), Box::new(Parrot), profile, some_call(), false);
+        session.receive(WireMessage::Text("start")).unwrap();
+        let mut warm = None;
+        for _ in 0..100 {
+            listen(&mut session, 1).unwrap();
+            session.sent();
+            let buffers = session.playout.as_ref().unwrap().memory();
+            let buffers = (buffers, session.line.samples().as_ptr() as usize);
+            assert_eq!(*warm.get_or_insert(buffers), buffers);
+        }
     }
 }

@@ -7,7 +7,8 @@ use telephony_core::WireMessage;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{MediaNote, MediaSession, SessionEnd};
+use super::{MediaNote, MediaSession, Outgoing, SessionEnd};
+use crate::agent::AgentRequest;
 
 /// A carrier sends a frame every 20 ms, in silence too. One that says nothing for so long is gone.
 const SILENT_TOO_LONG: Duration = Duration::from_secs(20);
@@ -18,12 +19,15 @@ const NOT_TAKEN: Duration = Duration::from_secs(5);
 /// How long we listen for the other end's goodbye after ours.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Carries messages between the socket and the session until one of them is done. Notes are handed on as they come.
+/// Carries messages between the socket and the session until one of them is done. Notes, and what the agent asks for, are
+/// handed on as they come.
 pub(crate) async fn run(
     mut socket: WebSocket,
     session: &mut MediaSession,
     mut note: impl FnMut(MediaNote),
+    request: impl Fn(AgentRequest),
 ) -> SessionEnd {
+    let mut outgoing = Outgoing::default();
     let end = loop {
         let received = match timeout(SILENT_TOO_LONG, socket.recv()).await {
             Err(_) => break SessionEnd::Lost(format!("nothing came for {} s", SILENT_TOO_LONG.as_secs())),
@@ -38,7 +42,8 @@ pub(crate) async fn run(
             Message::Ping(_) | Message::Pong(_) => continue, // The library answers pings.
         };
         session.take_notes().for_each(&mut note);
-        match timeout(NOT_TAKEN, send(&mut socket, session)).await {
+        session.take_requests().into_iter().for_each(&request);
+        match timeout(NOT_TAKEN, send(&mut socket, session, &mut outgoing)).await {
             Err(_) => break SessionEnd::Lost(format!("what was sent was not taken in {} s", NOT_TAKEN.as_secs())),
             Ok(Err(error)) => break SessionEnd::Lost(telephony_core::error_chain(&error)),
             Ok(Ok(())) => {}
@@ -53,11 +58,13 @@ pub(crate) async fn run(
     end
 }
 
-async fn send(socket: &mut WebSocket, session: &mut MediaSession) -> Result<(), axum::Error> {
+async fn send(socket: &mut WebSocket, session: &mut MediaSession, outgoing: &mut Outgoing) -> Result<(), axum::Error> {
     for message in session.output().iter() {
         let message = match message {
-            WireMessage::Text(text) => Message::Text(Utf8Bytes::from(text)),
-            WireMessage::Binary(bytes) => Message::Binary(bytes.to_vec().into()),
+            WireMessage::Text(text) => {
+                Message::Text(Utf8Bytes::try_from(outgoing.copy(text.as_bytes())).map_err(axum::Error::new)?)
+            }
+            WireMessage::Binary(bytes) => Message::Binary(outgoing.copy(bytes)),
         };
         socket.send(message).await?;
     }

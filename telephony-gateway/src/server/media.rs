@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{MediaState, Run, Shared};
 use crate::{
+    agent::AgentRequest,
     ledger::Ledger,
     media::{self, MediaSession, SessionEnd},
 };
@@ -74,9 +75,15 @@ async fn serve(socket: axum::extract::ws::WebSocket, run: Arc<Run>, ledger: Ledg
             return;
         }
     };
-    let mut session = MediaSession::new(run.provider.media_codec(), agent, profile, run.record);
-    let end = media::run(socket, &mut session, |note| run.timeline.note_media(&note)).await;
-    let (report, recording) = session.finish();
+    let mut call = run.call.clone();
+    if let Ok(record) = ledger.watch(run.id) {
+        // The stream may not say which call it is of.
+        call.call = record.borrow().call.clone();
+    }
+    let mut session = MediaSession::new(run.provider.media_codec(), agent, profile, call, run.record);
+    let not_here = |request: AgentRequest| request.refuse("is not possible here");
+    let end = media::run(socket, &mut session, |note| run.timeline.note_media(&note), not_here).await;
+    let (report, recording) = session.finish(&end);
     info!(run = %run.id, end = ?end, frames_in = report.frames_in, frames_out = report.frames_out, "A stream is over.");
     run.keep_recording(recording);
     run.timeline.note_media_end(&end);

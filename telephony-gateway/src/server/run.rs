@@ -2,24 +2,22 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use telephony_core::{
-    OrganizationId, TelephonyProvider, WorkflowId, WorkflowRunId,
-    audio::{AudioError, StereoRecorder},
-};
+use telephony_core::{OrganizationId, TelephonyProvider, WorkflowId, WorkflowRunId, audio::StereoRecorder};
 use tokio::sync::watch;
 
 use crate::{
-    agent::CallAgent,
+    agent::{AgentCall, AgentError, CallAgent},
     media::{MediaReport, SessionEnd},
     timeline::Timeline,
 };
 
 /// Makes the agent of each stream of a call.
-pub(crate) type AgentFactory = Arc<dyn Fn() -> Result<Box<dyn CallAgent>, AudioError> + Send + Sync>;
+pub(crate) type AgentFactory = Arc<dyn Fn() -> Result<Box<dyn CallAgent>, AgentError> + Send + Sync>;
 
 /// What a run is made of.
 pub(crate) struct NewRun {
     pub(crate) agent: AgentFactory,
+    pub(crate) call: AgentCall,
     pub(crate) record: bool,
     pub(crate) timeline: Timeline,
 }
@@ -31,6 +29,8 @@ pub(crate) struct Run {
     pub(crate) organization: OrganizationId,
     pub(crate) provider: Arc<dyn TelephonyProvider>,
     pub(crate) agent: AgentFactory,
+    /// What the agent is told of the call.
+    pub(crate) call: AgentCall,
     pub(crate) record: bool,
     pub(crate) timeline: Timeline,
     pub(crate) media: watch::Sender<MediaState>,
@@ -50,12 +50,14 @@ pub(crate) enum MediaState {
 
 impl Run {
     pub(crate) fn new(provider: Arc<dyn TelephonyProvider>, new: NewRun) -> Self {
+        let id = WorkflowRunId::generate();
         Self {
-            id: WorkflowRunId::generate(),
+            id,
             workflow: WorkflowId::generate(),
             organization: OrganizationId::generate(),
             provider,
             agent: new.agent,
+            call: AgentCall { run_id: Some(id), ..new.call },
             record: new.record,
             timeline: new.timeline,
             media: watch::Sender::new(MediaState::None),

@@ -26,7 +26,8 @@ impl Bench {
         let provider: Arc<dyn TelephonyProvider> = simulator.provider().build(&sandbox.account(), context).unwrap();
         let (timeline, _) = Timeline::start();
         let agent = Arc::new(|| Ok(Box::new(Echo) as Box<dyn crate::agent::CallAgent>));
-        let run = gateway.open_run(provider, NewRun { agent, record: false, timeline });
+        let call = crate::agent::some_call();
+        let run = gateway.open_run(provider, NewRun { agent, call, record: false, timeline });
         Self { gateway, run, sandbox, client: reqwest::Client::new() }
     }
 
