@@ -1,4 +1,6 @@
-//! Tests across crates stand beside this file, one file a theme.
+//! Tests across crates stand beside this file, one file a theme. What several of them need is here.
+
+pub mod postgres;
 
 /// The examples of the guide, compiled and run. Its commands and programs are run by `third_party.rs`.
 #[cfg(doctest)]

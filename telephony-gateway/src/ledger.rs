@@ -117,7 +117,7 @@ impl Ledger {
 
 /// An event that names another call than the run's is of another leg, whatever the carrier's provider took it for: it must
 /// neither move the call nor change how the call is reached.
-fn about_this_call(call: &CallRef, mut event: CallEvent) -> CallEvent {
+pub(crate) fn about_this_call(call: &CallRef, mut event: CallEvent) -> CallEvent {
     if let (Some(own), Some(named)) = (call.id(), event.call.id())
         && own != named
     {

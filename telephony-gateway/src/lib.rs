@@ -29,6 +29,7 @@ pub mod media;
 mod place_call;
 pub mod reducer;
 pub mod server;
+pub mod store;
 mod timeline;
 mod token;
 

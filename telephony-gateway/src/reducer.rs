@@ -7,12 +7,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use telephony_core::{
     AnsweredBy, CallCost, CallEvent, CallEventKind, CallStatus, InstructionWanted, Refusal, Timestamp,
 };
 
 /// What the events of a call add up to.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct CallSummary {
     /// Where the call stands; `None` before any event that says so.
