@@ -141,12 +141,19 @@ fn keys_are_changed_one_after_the_other() {
             store.create_account(owner, account(name)).await.unwrap();
         }
         store.close().await;
+        let running = Store::open(&url, old.clone()).await.unwrap();
         let both = old.with_fresh_key(&file).unwrap();
         let store = Store::open(&url, both.clone()).await.unwrap();
         assert_eq!(store.accounts(owner).await.unwrap().len(), 3, "old values can be read");
         assert_eq!(store.reencrypt().await.unwrap(), 3);
         assert_eq!(store.reencrypt().await.unwrap(), 0);
         store.close().await;
+        assert_eq!(
+            running.accounts(owner).await.unwrap().len(),
+            3,
+            "a gateway that runs finds the new key in the file"
+        );
+        running.close().await;
         let new = both.forget_old_keys(&file).unwrap();
         let store = Store::open(&url, new).await.unwrap();
         assert_eq!(store.accounts(owner).await.unwrap()[2].config, account("c").config);

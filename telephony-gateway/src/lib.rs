@@ -23,12 +23,14 @@
 //! ```
 
 pub mod agent;
+pub mod api;
 mod cli;
 pub mod ledger;
 pub mod media;
 mod place_call;
 pub mod reducer;
 pub mod server;
+pub mod service;
 pub mod store;
 mod timeline;
 mod token;

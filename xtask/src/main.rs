@@ -6,6 +6,7 @@
 
 mod matrix;
 mod new_provider;
+mod openapi;
 mod package;
 mod semver;
 mod step;
@@ -24,6 +25,7 @@ Tasks:
   new-provider NAME
                  Make a crate for another carrier, from the template; --help says how
   matrix         Write what the documents say of providers anew: README.md, docs/providers.md, each crate's README
+  openapi        Write the description of the gateway's HTTP API anew: openapi.json
   package        Package every publishable crate, and build each from its package alone
   semver [REV]   Compare what is public with the last release, or with a revision
   help           Say this
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         "matrix" => matrix::run(rest),
         "package" => package::run(rest),
         "semver" => semver::run(rest),
+        "openapi" => openapi::run(rest),
         "new-provider" => new_provider::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

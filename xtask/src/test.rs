@@ -12,7 +12,11 @@ struct Stage {
 }
 
 const STAGES: &[Stage] = &[
-    Stage { name: "tools", about: "install what is missing: a C compiler, cargo-nextest, cargo-deny", run: tools },
+    Stage {
+        name: "tools",
+        about: "install what is missing: a C compiler, PostgreSQL, cargo-nextest, cargo-deny",
+        run: tools,
+    },
     Stage { name: "format", about: "the code is formatted", run: format },
     Stage { name: "lint", about: "no warning from the compiler or clippy, in every target and feature", run: lint },
     Stage { name: "test", about: "unit, conformance, property and cross-crate tests", run: test },
@@ -50,13 +54,24 @@ fn tools() -> Result<(), String> {
             format!("a C compiler is needed for the TLS library and could not be installed: {reason}")
         })?;
     }
+    if !has_postgres() {
+        install_package("postgresql")
+            .map_err(|reason| format!("the tests start a PostgreSQL, and it could not be installed: {reason}"))?;
+    }
     for tool in ["nextest", "deny"] {
         if !Step::cargo(&[tool, "--version"]).succeeds() {
             Step::cargo(&["install", "--locked", &format!("cargo-{tool}")]).run()?;
         }
     }
-    println!("  a C compiler, cargo-nextest and cargo-deny are there");
+    println!("  a C compiler, PostgreSQL, cargo-nextest and cargo-deny are there");
     Ok(())
+}
+
+/// Whether there is a server: on the path, or where Debian keeps it.
+fn has_postgres() -> bool {
+    let of_debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    Step::new("postgres", &["--version"]).succeeds()
+        || of_debian.map(|version| version.path().join("bin/postgres")).any(|program| program.is_file())
 }
 
 /// Installs a Debian package. Without the rights for that, the error says what to install.

@@ -1,8 +1,11 @@
 //! The command line.
 
 mod call;
+mod manage;
 mod providers;
+mod serve;
 mod simulate;
+mod storage;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -27,12 +30,18 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway: webhooks, media streams, and an HTTP API for accounts, workflows and calls
+    Serve(serve::ServeArguments),
     /// Place one call and follow it to its end: at a simulated carrier with no account, or at a real one
     Call(Box<call::CallArguments>),
     /// List the carriers that are linked into this program, or say all about one
     Providers(providers::ProvidersArguments),
     /// Run a simulated carrier by itself, for programs of your own to call through
     Simulate(simulate::SimulateArguments),
+    /// Make, list and revoke tokens for the HTTP API
+    Tokens(manage::TokensArguments),
+    /// Change the key that secrets are encrypted with
+    Keys(manage::KeysArguments),
 }
 
 /// Why the program did not do what it was told.
@@ -49,6 +58,10 @@ enum CliError {
     Gateway(#[from] crate::server::GatewayError),
     #[error(transparent)]
     Sandbox(#[from] telephony_sandbox::SandboxError),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error(transparent)]
+    SandboxSetup(#[from] crate::service::SandboxSetupError),
     #[error("requests cannot be sent")]
     Transport(#[from] telephony_core::http::TransportError),
     #[error("{path} cannot be written")]
@@ -93,6 +106,9 @@ pub fn run() -> ExitCode {
             Command::Call(arguments) => call::run(*arguments).await,
             Command::Providers(arguments) => providers::run(&arguments),
             Command::Simulate(arguments) => simulate::run(arguments).await,
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Tokens(arguments) => manage::tokens(arguments).await,
+            Command::Keys(arguments) => manage::keys(arguments).await,
         }
     });
     // Blocking parts that are left, such as name resolution, need not be waited for.

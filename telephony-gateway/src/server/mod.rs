@@ -190,7 +190,7 @@ impl Shared {
     }
 }
 
-fn check_public_url(url: &Url) -> Result<(), GatewayError> {
+pub(crate) fn check_public_url(url: &Url) -> Result<(), GatewayError> {
     let refuse = |reason| Err(GatewayError::PublicUrl { reason });
     if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
         return refuse("must start with https://");

@@ -426,7 +426,7 @@ impl Store {
     ///
     /// [`StoreError::Vault`] if a key is missing that a value needs.
     pub async fn reencrypt(&self) -> Result<usize, StoreError> {
-        let current = self.vault.current_key_id().to_owned();
+        let current = self.vault.current_key_id();
         let rows: Vec<SealedRow> = on!(self.db, read, pool => sqlx::query_as(
             "SELECT id, organization_id, value, value_key FROM organization_configuration WHERE value_key <> $1 ORDER BY id",
         )

@@ -7,6 +7,7 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
 };
 
 use chacha20poly1305::{
@@ -29,7 +30,11 @@ const KEY: usize = 32;
 ///
 /// As a text: keys in base64 (32 bytes each), separated by commas or lines, the newest first.
 #[derive(Clone)]
-pub struct KeyRing(Vec<MasterKey>);
+pub struct KeyRing {
+    keys: Vec<MasterKey>,
+    /// Where they were read, if it was a file: another program may change them there.
+    file: Option<PathBuf>,
+}
 
 #[derive(Clone)]
 struct MasterKey {
@@ -89,7 +94,7 @@ impl KeyRing {
     /// One fresh key.
     #[must_use]
     pub fn generate() -> Self {
-        Self(vec![MasterKey::new(rand::random())])
+        Self { keys: vec![MasterKey::new(rand::random())], file: None }
     }
 
     /// Reads keys, as `TELEPHONY_MASTER_KEY` holds them.
@@ -107,7 +112,7 @@ impl KeyRing {
             let bytes: [u8; KEY] = bytes.as_slice().try_into().map_err(|_| malformed)?;
             keys.push(MasterKey::new(bytes));
         }
-        if keys.is_empty() { Err(VaultError::NoKey) } else { Ok(Self(keys)) }
+        if keys.is_empty() { Err(VaultError::NoKey) } else { Ok(Self { keys, file: None }) }
     }
 
     /// Reads a key file, or makes one with a fresh key that only its owner may read.
@@ -120,12 +125,12 @@ impl KeyRing {
         match fs::read_to_string(path) {
             Ok(text) => {
                 check_private(path)?;
-                Self::parse(&Secret::new(text))
+                Ok(Self { file: Some(path.to_owned()), ..Self::parse(&Secret::new(text))? })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let ring = Self::generate();
                 match ring.write(path, true) {
-                    Ok(()) => Ok(ring),
+                    Ok(()) => Ok(Self { file: Some(path.to_owned()), ..ring }),
                     // Another gateway was faster: its key counts.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::from_file(path),
                     Err(error) => Err(failed(error)),
@@ -141,8 +146,8 @@ impl KeyRing {
     ///
     /// [`VaultError::File`].
     pub fn with_fresh_key(&self, path: &Path) -> Result<Self, VaultError> {
-        let mut ring = Self::generate();
-        ring.0.extend(self.0.iter().cloned());
+        let mut ring = Self { file: Some(path.to_owned()), ..Self::generate() };
+        ring.keys.extend(self.keys.iter().cloned());
         ring.write(path, false).map_err(|source| VaultError::File { path: path.to_owned(), source })?;
         Ok(ring)
     }
@@ -153,7 +158,7 @@ impl KeyRing {
     ///
     /// [`VaultError::File`].
     pub fn forget_old_keys(&self, path: &Path) -> Result<Self, VaultError> {
-        let ring = Self(self.0[..1].to_vec());
+        let ring = Self { keys: self.keys[..1].to_vec(), file: Some(path.to_owned()) };
         ring.write(path, false).map_err(|source| VaultError::File { path: path.to_owned(), source })?;
         Ok(ring)
     }
@@ -161,17 +166,17 @@ impl KeyRing {
     /// The id of the key that new values get.
     #[must_use]
     pub fn current_id(&self) -> &str {
-        &self.0[0].id
+        &self.keys[0].id
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.keys.len()
     }
 
     fn find(&self, id: &str) -> Option<&MasterKey> {
-        self.0.iter().find(|key| key.id == id)
+        self.keys.iter().find(|key| key.id == id)
     }
 
     /// Writes the file beside its place and moves it there, so that there is always a whole one.
@@ -179,7 +184,7 @@ impl KeyRing {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
         }
-        let lines: Vec<String> = self.0.iter().map(|key| base64_encode(key.bytes.as_slice())).collect();
+        let lines: Vec<String> = self.keys.iter().map(|key| base64_encode(key.bytes.as_slice())).collect();
         let text = Zeroizing::new(lines.join("\n") + "\n");
         let beside = path.with_extension(format!("new-{}", std::process::id()));
         let mut options = fs::OpenOptions::new();
@@ -201,7 +206,7 @@ impl KeyRing {
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<&str> = self.0.iter().map(|key| key.id.as_str()).collect();
+        let ids: Vec<&str> = self.keys.iter().map(|key| key.id.as_str()).collect();
         f.debug_tuple("KeyRing").field(&ids).finish()
     }
 }
@@ -224,7 +229,7 @@ fn check_private(_: &Path) -> Result<(), VaultError> {
 /// Encrypts and decrypts.
 #[derive(Debug)]
 pub(super) struct Vault {
-    keys: KeyRing,
+    keys: RwLock<KeyRing>,
 }
 
 /// An encrypted value, and the id of the key that it needs.
@@ -236,16 +241,21 @@ pub(super) struct Sealed {
 
 impl Vault {
     pub(super) fn new(keys: KeyRing) -> Self {
-        Self { keys }
+        Self { keys: RwLock::new(keys) }
     }
 
-    pub(super) fn current_key_id(&self) -> &str {
-        self.keys.current_id()
+    fn keys(&self) -> KeyRing {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn current_key_id(&self) -> String {
+        self.keys().current_id().to_owned()
     }
 
     /// Encrypts with the first key. `place` says where the value is to stand.
     pub(super) fn seal(&self, plain: &[u8], place: &str) -> Result<Sealed, VaultError> {
-        let key = &self.keys.0[0];
+        let keys = self.keys();
+        let key = &keys.keys[0];
         let nonce: [u8; NONCE] = rand::random();
         let payload = Payload { msg: plain, aad: place.as_bytes() };
         let encrypted = cipher(key).encrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Damaged)?;
@@ -254,12 +264,28 @@ impl Vault {
 
     /// Decrypts, if the value stands where it was sealed for.
     pub(super) fn open(&self, sealed: &Sealed, place: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let unknown = || VaultError::UnknownKey { id: sealed.key_id.clone() };
-        let key = self.keys.find(&sealed.key_id).ok_or_else(unknown)?;
+        let key = self.key(&sealed.key_id)?;
         let (nonce, encrypted) = sealed.bytes.split_first_chunk::<NONCE>().ok_or(VaultError::Damaged)?;
         let payload = Payload { msg: encrypted, aad: place.as_bytes() };
-        let plain = cipher(key).decrypt(&XNonce::from(*nonce), payload).map_err(|_| VaultError::Damaged)?;
+        let plain = cipher(&key).decrypt(&XNonce::from(*nonce), payload).map_err(|_| VaultError::Damaged)?;
         Ok(Zeroizing::new(plain))
+    }
+
+    /// A key, if need be from the file as it is now: keys are changed while gateways run.
+    fn key(&self, id: &str) -> Result<MasterKey, VaultError> {
+        let keys = self.keys();
+        if let Some(key) = keys.find(id) {
+            return Ok(key.clone());
+        }
+        if let Some(file) = &keys.file {
+            let fresh = KeyRing::from_file(file)?;
+            let found = fresh.find(id).cloned();
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+            if let Some(key) = found {
+                return Ok(key);
+            }
+        }
+        Err(VaultError::UnknownKey { id: id.to_owned() })
     }
 }
 

@@ -1,0 +1,129 @@
+//! The HTTP API, `/api/v1`: JSON, described by an OpenAPI document that is made from this code, wrong requests answered with problem
+//! details (RFC 9457).
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `auth` | who asks; nothing is answered to nobody |
+//! | `problem` | what is answered when something is wrong |
+//! | `providers` | the carriers that are linked |
+//! | `configurations` | an organization's accounts with them |
+//! | `numbers`, `workflows` | phone numbers, and what answers them |
+//! | `organization` | its limits and its API tokens |
+
+mod auth;
+mod configurations;
+mod numbers;
+mod organization;
+mod problem;
+mod providers;
+mod workflows;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    response::IntoResponse,
+    routing::{get, post},
+};
+use tower_http::{catch_panic::CatchPanicLayer, csrf::CsrfLayer};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::service::Service;
+use problem::Problem;
+
+/// The longest body that is read. A private key is the longest thing that anybody sends.
+const LARGEST_BODY: usize = 256 * 1024;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Telephony gateway",
+        description = "Phone calls for voice agents, with the carrier as a detail. Every request but webhooks and health needs an API \
+                       token (`Authorization: Bearer tel_…`) or a signed-in browser. Wrong requests are answered with problem details \
+                       (RFC 9457) that name the field and the reason.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    modifiers(&Security),
+    security(("api_token" = [])),
+    tags(
+        (name = "providers", description = "The carriers that are linked"),
+        (name = "configurations", description = "Accounts with carriers"),
+        (name = "phone numbers", description = "Numbers, and the workflow that answers each"),
+        (name = "workflows", description = "What calls are for: the agent that talks"),
+        (name = "organization", description = "Limits, and API tokens"),
+    )
+)]
+struct Document;
+
+/// How requests authenticate, for the document.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API token"));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("api_token", SecurityScheme::Http(bearer.build()));
+    }
+}
+
+fn documented() -> (Router<Service>, utoipa::openapi::OpenApi) {
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(providers::list))
+        .routes(routes!(providers::read))
+        .routes(routes!(configurations::list, configurations::create))
+        .routes(routes!(configurations::read, configurations::change, configurations::delete))
+        .routes(routes!(configurations::make_default))
+        .routes(routes!(configurations::test))
+        .routes(routes!(configurations::import_numbers))
+        .routes(routes!(numbers::list))
+        .routes(routes!(numbers::change))
+        .routes(routes!(workflows::list, workflows::create))
+        .routes(routes!(workflows::read, workflows::replace, workflows::delete))
+        .routes(routes!(organization::read, organization::change))
+        .routes(routes!(organization::tokens, organization::create_token))
+        .routes(routes!(organization::revoke_token));
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts()
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    documented().1
+}
+
+/// The routes, the document at `/api/openapi.json`, and a page for people at `/docs`.
+pub fn router(service: Service) -> Router {
+    let (router, document) = documented();
+    router
+        .route("/sign-in/{token}", get(auth::sign_in))
+        .route("/sign-out", post(auth::sign_out))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))
+        .fallback(|| async { Problem::not_found("page") })
+        // A page of somebody else's cannot use a browser that is signed in here.
+        .layer(CsrfLayer::new())
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(CatchPanicLayer::new())
+        .with_state(service)
+}
+
+/// Whether requests can be served: the database answers.
+async fn ready(axum::extract::State(service): axum::extract::State<Service>) -> axum::response::Response {
+    match service.store().ping().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            let status = http::StatusCode::SERVICE_UNAVAILABLE;
+            Problem::new(status, "Not ready", error.to_string()).into_response()
+        }
+    }
+}
+
+/// A time as the API writes it: RFC 3339, in UTC.
+fn rfc3339(time: telephony_core::Timestamp) -> String {
+    time.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+}

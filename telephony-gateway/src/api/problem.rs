@@ -1,0 +1,196 @@
+//! What is answered when something is wrong: problem details (RFC 9457) that name the field and the reason.
+
+use axum::{
+    extract::{FromRequest, Request, rejection::BytesRejection},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use serde::{Serialize, de::DeserializeOwned};
+use telephony_core::{Retry, TelephonyError, error_chain};
+use tracing::error;
+use utoipa::ToSchema;
+
+use crate::{service::ServiceError, store::StoreError};
+
+/// Problem details, RFC 9457.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// What kind of problem it is: `about:blank` where the status says it all.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The same for every problem of the kind.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong this time.
+    detail: String,
+    /// Each field that is wrong, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    /// After how many seconds to try again.
+    #[serde(skip)]
+    retry_after: Option<u64>,
+}
+
+/// A field and what is wrong with it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct FieldError {
+    /// The field; parts inside of others are separated by dots.
+    field: String,
+    /// What is wrong with it.
+    reason: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { kind: "about:blank", title, status: status.as_u16(), detail, errors: Vec::new(), retry_after: None }
+    }
+
+    /// Of a field.
+    pub(super) fn field(status: StatusCode, field: impl Into<String>, reason: impl Into<String>) -> Self {
+        let (field, reason) = (field.into(), reason.into());
+        let mut problem = Self::new(status, "The request cannot be carried out", format!("{field}: {reason}"));
+        problem.errors.push(FieldError { field, reason });
+        problem
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "Not found", format!("there is no such {what}"))
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let detail = "give an API token, as `Authorization: Bearer tel_…`, or sign in";
+        Self::new(StatusCode::UNAUTHORIZED, "Not signed in", detail)
+    }
+
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(&self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::NotFound { what } => Self::not_found(what),
+            ServiceError::Invalid { problems } => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                let detail = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let mut problem = Self::new(status, "The request cannot be carried out", detail);
+                problem.errors = problems
+                    .into_iter()
+                    .map(|problem| FieldError { field: problem.field, reason: problem.reason })
+                    .collect();
+                problem
+            }
+            ServiceError::Telephony(error) => error.into(),
+            ServiceError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { field, reason } => Self::field(StatusCode::CONFLICT, field, reason),
+            other => {
+                error!(error = error_chain(&other), "What is remembered could not be read or written.");
+                let detail = "the database failed, and nothing was done; the log says more";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", detail)
+            }
+        }
+    }
+}
+
+/// What the carrier said, with a status that tells whose turn it is.
+impl From<TelephonyError> for Problem {
+    fn from(error: TelephonyError) -> Self {
+        use TelephonyError as E;
+        let detail = error_chain(&error);
+        let (status, title) = match &error {
+            E::InvalidRequest { problem, .. } => {
+                return Self::field(StatusCode::UNPROCESSABLE_ENTITY, &problem.field, &problem.reason);
+            }
+            E::Unsupported { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "The carrier cannot do this"),
+            E::Authentication { .. } => (StatusCode::BAD_GATEWAY, "The carrier does not accept the credentials"),
+            E::PermissionDenied { .. } | E::Rejected { .. } => (StatusCode::BAD_GATEWAY, "The carrier refused"),
+            E::NotFound { .. } => (StatusCode::NOT_FOUND, "The carrier found nothing"),
+            E::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "The carrier is asked too often"),
+            E::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "The carrier does not answer"),
+            E::OutcomeUnknown { .. } => (StatusCode::GATEWAY_TIMEOUT, "Whether it was done is not known"),
+            _ => (StatusCode::BAD_GATEWAY, "The carrier could not be asked"),
+        };
+        let problem = Self::new(status, title, detail);
+        match error.retry() {
+            Retry::Safe { after: Some(after) } => problem.retry_after(after.as_secs().max(1)),
+            _ => problem,
+        }
+    }
+}
+
+/// A JSON body. What does not fit is answered with the field and the reason.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await.map_err(|error: BytesRejection| {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body cannot be read", error.body_text())
+        })?;
+        let mut reader = serde_json::Deserializer::from_slice(&body);
+        match serde_path_to_error::deserialize(&mut reader) {
+            Ok(value) => Ok(Self(value)),
+            Err(error) => Err(of_json(&error)),
+        }
+    }
+}
+
+fn of_json(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let inner = error.inner();
+    if inner.is_syntax() || inner.is_eof() {
+        let place = format!("line {}, column {}", inner.line(), inner.column());
+        return Problem::field(StatusCode::BAD_REQUEST, "body", format!("is no JSON ({place})"));
+    }
+    // serde says "missing field `name`" of the object around it, and quotes values: those are not repeated.
+    let text = inner.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    let path = error.path().to_string();
+    let (field, reason) = match text.strip_prefix("missing field `").or_else(|| text.strip_prefix("unknown field `")) {
+        Some(rest) => {
+            let name = rest.split('`').next().unwrap_or_default();
+            let reason = if text.starts_with("missing") { "is missing" } else { "is unknown" };
+            (if path == "." { name.to_owned() } else { format!("{path}.{name}") }, reason.to_owned())
+        }
+        None => {
+            let safe: Vec<&str> = text.split('"').step_by(2).collect();
+            (if path == "." { "body".to_owned() } else { path }, safe.join("(a text)"))
+        }
+    };
+    let field = if reason == "is unknown" {
+        field.rsplit_once('.').map_or(field.clone(), |(before, last)| {
+            if before.ends_with(last) { before.to_owned() } else { field.clone() }
+        })
+    } else {
+        field
+    };
+    Problem::field(StatusCode::UNPROCESSABLE_ENTITY, field, reason)
+}

@@ -1,0 +1,115 @@
+//! `telephony serve`.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use clap::Args;
+use telephony_core::{ProviderContext, Url};
+use tracing::info;
+
+use super::{CliError, registry, storage::StorageArguments};
+use crate::{
+    service::Serving,
+    store::{Organization, Store},
+};
+
+/// The name of the organization that a first start makes.
+const FIRST_ORGANIZATION: &str = "default";
+
+/// How many calls it may have at the same time.
+const FIRST_LIMIT: u32 = 10;
+
+/// How long the link of a first start is good.
+const LINK_IS_GOOD: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  telephony serve --sandbox\n  telephony serve --listen 0.0.0.0:8080 --public-url \
+                        https://voice.example.com\n  DATABASE_URL=postgres://… telephony serve --public-url https://voice.example.com")]
+pub(super) struct ServeArguments {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "TELEPHONY_LISTEN")]
+    listen: SocketAddr,
+    /// Where carriers reach this gateway: the address that they are given, and that they sign [default: the address it listens at]
+    #[arg(long, value_name = "URL", env = "TELEPHONY_PUBLIC_URL")]
+    public_url: Option<Url>,
+    /// Start the simulated carriers too, with an account for each
+    #[arg(long)]
+    sandbox: bool,
+    #[command(flatten)]
+    storage: StorageArguments,
+}
+
+pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
+    let store = arguments.storage.open().await?;
+    let (organization, is_first_start) = organization(&store).await?;
+    let context = ProviderContext::network()?;
+    let serving =
+        Serving::start(store.clone(), registry()?, context, arguments.listen, arguments.public_url.clone()).await?;
+    let sandboxes = match arguments.sandbox {
+        true => serving.service().start_sandbox(organization.id).await?,
+        false => Vec::new(),
+    };
+    introduce(&arguments, &serving, &store, &organization, is_first_start).await?;
+    ended().await?;
+    info!("The gateway ends: no new requests are taken.");
+    for sandbox in sandboxes {
+        sandbox.stop().await;
+    }
+    serving.stop().await;
+    Ok(0)
+}
+
+/// The organization that is there, or the first one.
+async fn organization(store: &Store) -> Result<(Organization, bool), CliError> {
+    match store.organizations().await?.into_iter().next() {
+        Some(organization) => Ok((organization, false)),
+        None => Ok((store.create_organization(FIRST_ORGANIZATION, FIRST_LIMIT).await?, true)),
+    }
+}
+
+async fn introduce(
+    arguments: &ServeArguments,
+    serving: &Serving,
+    store: &Store,
+    organization: &Organization,
+    is_first_start: bool,
+) -> Result<(), CliError> {
+    let base = serving.service().public_url().as_str().trim_end_matches('/').to_owned();
+    let link = match is_first_start {
+        true => Some(store.create_sign_in_token(organization.id, LINK_IS_GOOD).await?),
+        false => None,
+    };
+    let mut output = io::stdout().lock();
+    writeln!(output, "The gateway listens on http://{}; carriers reach it at {base}", serving.address())?;
+    writeln!(output, "What it remembers is in {}", arguments.storage.url()?)?;
+    if let Some(link) = link {
+        writeln!(output, "\nSign in, once, within a day:\n  {base}/sign-in/{}", link.expose())?;
+    }
+    writeln!(output, "\nThe API is described at {base}/docs; a token for it: telephony tokens create NAME")?;
+    if !arguments.sandbox {
+        writeln!(
+            output,
+            "Without an account, start it with --sandbox: simulated carriers, and a call within a minute."
+        )?;
+    }
+    output.flush()?;
+    Ok(())
+}
+
+/// Waits for Ctrl-C, or for what a supervisor sends.
+async fn ended() -> Result<(), CliError> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}

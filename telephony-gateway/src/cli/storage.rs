@@ -1,0 +1,60 @@
+//! Where a gateway's memory is, for every command that asks it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use telephony_core::Secret;
+
+use super::CliError;
+use crate::store::{DatabaseUrl, KeyRing, Store};
+
+/// The names of the files in the folder.
+const DATABASE: &str = "telephony.db";
+const KEY_FILE: &str = "telephony.key";
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct StorageArguments {
+    /// The folder of the database, its key and the recordings
+    #[arg(long, value_name = "FOLDER", default_value = "telephony-data", env = "TELEPHONY_DATA")]
+    pub(super) data: PathBuf,
+    /// The database: `sqlite:` and a file, or postgres://… [default: telephony.db in the folder]
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database: Option<String>,
+    /// The master keys that secrets are encrypted with: base64 of 32 bytes, several separated by commas, the newest first [default: the
+    /// file telephony.key in the folder, made on the first start]
+    #[arg(long, value_name = "KEYS", env = "TELEPHONY_MASTER_KEY", hide_env_values = true, value_parser = secret)]
+    master_key: Option<Secret>,
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+impl StorageArguments {
+    /// Which database it is.
+    pub(super) fn url(&self) -> Result<DatabaseUrl, CliError> {
+        match &self.database {
+            Some(text) => text.parse().map_err(|error| CliError::Usage(format!("--database: {error}"))),
+            None => Ok(DatabaseUrl::Sqlite(self.data.join(DATABASE))),
+        }
+    }
+
+    /// The file that the keys are in, unless they were given.
+    pub(super) fn key_file(&self) -> Option<PathBuf> {
+        self.master_key.is_none().then(|| self.data.join(KEY_FILE))
+    }
+
+    pub(super) fn keys(&self) -> Result<KeyRing, CliError> {
+        let keys = match (&self.master_key, self.key_file()) {
+            (Some(keys), _) => KeyRing::parse(keys),
+            (None, Some(file)) => KeyRing::from_file(&file),
+            (None, None) => unreachable!("keys are given, or in a file"),
+        };
+        keys.map_err(|error| CliError::Usage(telephony_core::error_chain(&error)))
+    }
+
+    /// Opens it, and makes it if there is none.
+    pub(super) async fn open(&self) -> Result<Store, CliError> {
+        Ok(Store::open(&self.url()?, self.keys()?).await?)
+    }
+}

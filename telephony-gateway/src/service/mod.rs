@@ -1,0 +1,312 @@
+//! A gateway that serves: what it remembers, the carriers that are linked, and the calls that are under way.
+//!
+//! The HTTP API and the command line ask it; it asks the store and the carriers. It knows no carrier by name.
+
+pub mod agent;
+mod sandbox;
+mod serving;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::Value;
+use telephony_core::{
+    Capability, InboundBinding, InboundUrls, OrganizationId, ProviderContext, ProviderDescriptor, TelephonyError,
+    TelephonyProvider, Timestamp, Url, config, error_chain,
+};
+use telephony_registry::{Registry, RegistryError};
+use uuid::Uuid;
+
+pub use sandbox::SandboxSetupError;
+pub use serving::Serving;
+
+use crate::store::{Account, AccountChange, NewAccount, PhoneNumberRow, Store, StoreError};
+
+/// What stands in a configuration in place of a secret. Sent back, it means "as it is".
+pub const MASK: &str = "********";
+
+/// A serving gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    registry: Registry,
+    context: ProviderContext,
+    public_url: Url,
+    /// A provider keeps its pace and its budget of retries, so each account has one.
+    providers: Mutex<HashMap<Uuid, Built>>,
+}
+
+struct Built {
+    since: Timestamp,
+    provider: Arc<dyn TelephonyProvider>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// There is none, or it is somebody else's.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// Of what there is none.
+        what: &'static str,
+    },
+    /// What was given cannot be used: each field with its reason.
+    #[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid {
+        /// Field and reason, all of them.
+        problems: Vec<telephony_core::FieldProblem>,
+    },
+    /// The carrier, or its provider, refused.
+    #[error(transparent)]
+    Telephony(TelephonyError),
+    /// What is remembered could not be read or written.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<TelephonyError> for ServiceError {
+    fn from(error: TelephonyError) -> Self {
+        match error {
+            TelephonyError::InvalidConfig(error) => Self::Invalid { problems: error.problems().to_vec() },
+            other => Self::Telephony(other),
+        }
+    }
+}
+
+impl From<RegistryError> for ServiceError {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Provider(error) => error.into(),
+            other => Self::invalid("provider", other.to_string()),
+        }
+    }
+}
+
+impl ServiceError {
+    /// One field that cannot be used.
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid { problems: vec![telephony_core::FieldProblem::new(field, reason)] }
+    }
+}
+
+impl Service {
+    /// A service of what is remembered in a store, with the carriers of a registry.
+    #[must_use]
+    pub fn new(store: Store, registry: Registry, context: ProviderContext, public_url: Url) -> Self {
+        let inner = Inner { store, registry, context, public_url, providers: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What is remembered.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The carriers that are linked.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// Where carriers reach the gateway.
+    #[must_use]
+    pub fn public_url(&self) -> &Url {
+        &self.inner.public_url
+    }
+
+    /// The provider of an account.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Invalid`] if its configuration cannot be used any more, as when a provider became stricter.
+    pub fn provider(&self, account: &Account) -> Result<Arc<dyn TelephonyProvider>, ServiceError> {
+        let mut built = self.inner.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = built.get(&account.id).filter(|known| known.since == account.updated_at) {
+            return Ok(known.provider.clone());
+        }
+        let provider = self.descriptor(&account.provider)?.build(&account.config, self.inner.context.clone())?;
+        built.insert(account.id, Built { since: account.updated_at, provider: provider.clone() });
+        Ok(provider)
+    }
+
+    fn descriptor(&self, provider: &str) -> Result<&'static ProviderDescriptor, ServiceError> {
+        Ok(self.inner.registry.get(provider)?)
+    }
+
+    /// Checks a configuration and stores it as an account.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Invalid`] with every problem, by field.
+    pub async fn add_account(
+        &self,
+        owner: OrganizationId,
+        name: &str,
+        provider: &str,
+        config: Value,
+        default_from: Option<String>,
+    ) -> Result<Account, ServiceError> {
+        let descriptor = self.descriptor(provider)?;
+        check_name(name)?;
+        check_from(default_from.as_deref())?;
+        let config = without_provider(config);
+        descriptor.build(&config, self.inner.context.clone())?;
+        let account_id = account_id(descriptor, &config);
+        let (name, provider) = (name.to_owned(), provider.to_owned());
+        let new = NewAccount { name, provider, account_id, default_from, config };
+        Ok(self.store().create_account(owner, new).await?)
+    }
+
+    /// Changes an account. A secret that is sent back masked stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NotFound`], [`ServiceError::Invalid`].
+    pub async fn change_account(
+        &self,
+        owner: OrganizationId,
+        id: Uuid,
+        name: Option<String>,
+        config: Option<Value>,
+        default_from: Option<Option<String>>,
+    ) -> Result<Account, ServiceError> {
+        let missing = || ServiceError::NotFound { what: "configuration" };
+        let current = self.store().account(owner, id).await?.ok_or_else(missing)?;
+        if let Some(name) = &name {
+            check_name(name)?;
+        }
+        check_from(default_from.as_ref().and_then(Option::as_deref))?;
+        let descriptor = self.descriptor(&current.provider)?;
+        let config = match config {
+            None => None,
+            Some(config) => {
+                let config = unmasked(descriptor, without_provider(config), &current.config);
+                descriptor.build(&config, self.inner.context.clone())?;
+                let account_id = account_id(descriptor, &config);
+                Some((config, account_id))
+            }
+        };
+        let change = AccountChange { name, default_from, config };
+        self.store().change_account(owner, id, change).await?.ok_or_else(missing)
+    }
+
+    /// Points the carrier's webhook of a number here, or away from here, where the carrier allows it. What could not be done, and what
+    /// else was touched, comes back in words: which workflow answers the number is decided here all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`].
+    pub async fn point_number_here(&self, number: &PhoneNumberRow, here: bool) -> Result<Vec<String>, ServiceError> {
+        let Some(account) = self.store().account(number.organization, number.configuration).await? else {
+            return Ok(vec!["the account of the number is gone".to_owned()]);
+        };
+        let provider = self.provider(&account)?;
+        if !provider.descriptor().capabilities().has(Capability::ConfigureInbound) {
+            let display_name = provider.descriptor().display_name();
+            return Ok(vec![format!(
+                "{display_name} does not let us point its webhook here: set it to {} yourself",
+                self.inbound_url()
+            )]);
+        }
+        let binding = if here {
+            let url = self.inbound_url();
+            InboundBinding::to(number.number.clone(), InboundUrls { answer: url.clone(), events: url })
+        } else {
+            InboundBinding::clear(number.number.clone())
+        };
+        Ok(match provider.configure_inbound(&binding).await {
+            Ok(outcome) => outcome.also_affected,
+            Err(error) => vec![format!("the carrier's webhook could not be set: {}", error_chain(&error))],
+        })
+    }
+
+    /// Where all carriers ask about inbound calls.
+    #[must_use]
+    pub fn inbound_url(&self) -> Url {
+        let mut url = self.inner.public_url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1", "telephony", "inbound", "run"]);
+        }
+        url
+    }
+
+    /// An account's configuration as it may be shown: its secrets masked.
+    #[must_use]
+    pub fn masked(&self, account: &Account) -> Value {
+        let mut config = account.config.clone();
+        let Ok(descriptor) = self.descriptor(&account.provider) else {
+            // What is secret in it only the provider knows, and it is not linked.
+            return Value::Null;
+        };
+        for field in config::secret_fields(&descriptor.config_schema()) {
+            if let Some(value) = config.get_mut(&field).filter(|value| !value.is_null()) {
+                *value = MASK.into();
+            }
+        }
+        config
+    }
+}
+
+/// A configuration without the member that names its provider, which stands beside it.
+fn without_provider(mut config: Value) -> Value {
+    if let Some(fields) = config.as_object_mut() {
+        fields.remove(config::PROVIDER_FIELD);
+    }
+    config
+}
+
+/// A configuration in which the secrets that are masked are those that are stored.
+fn unmasked(descriptor: &ProviderDescriptor, mut config: Value, stored: &Value) -> Value {
+    for field in config::secret_fields(&descriptor.config_schema()) {
+        if config.get(&field).and_then(Value::as_str) == Some(MASK)
+            && let Some(known) = stored.get(&field)
+        {
+            config[&field] = known.clone();
+        }
+    }
+    config
+}
+
+fn account_id(descriptor: &ProviderDescriptor, config: &Value) -> Option<String> {
+    config.get(descriptor.account_id_field()).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// The longest name that people give something.
+const LONGEST_NAME: usize = 100;
+
+pub(crate) fn check_name(name: &str) -> Result<(), ServiceError> {
+    let length = name.chars().count();
+    if !(1..=LONGEST_NAME).contains(&length) || name.trim() != name || name.chars().any(char::is_control) {
+        let reason = format!("must have 1 to {LONGEST_NAME} characters, and none of them a blank at an end");
+        return Err(ServiceError::invalid("name", reason));
+    }
+    Ok(())
+}
+
+fn check_from(from: Option<&str>) -> Result<(), ServiceError> {
+    match from.map(str::parse::<telephony_core::Address>) {
+        Some(Err(error)) => Err(ServiceError::invalid("default_from", error.to_string())),
+        _ => Ok(()),
+    }
+}

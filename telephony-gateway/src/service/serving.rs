@@ -1,0 +1,97 @@
+//! A service that listens.
+
+use std::net::SocketAddr;
+
+use axum::serve::ListenerExt;
+use telephony_core::{ProviderContext, Url};
+use telephony_registry::Registry;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tracing::warn;
+
+use super::Service;
+use crate::{
+    api,
+    server::{GatewayError, check_public_url},
+    store::Store,
+};
+
+/// A service that is listening. Dropping it closes it.
+#[derive(Debug)]
+pub struct Serving {
+    service: Service,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Listens. `public_url` is where carriers reach it, a path allowed; without one they must be on this machine.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`].
+    pub async fn start(
+        store: Store,
+        registry: Registry,
+        context: ProviderContext,
+        listen: SocketAddr,
+        public_url: Option<Url>,
+    ) -> Result<Self, GatewayError> {
+        if let Some(url) = &public_url {
+            check_public_url(url)?;
+        }
+        let failed = |source| GatewayError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let public_url = match public_url {
+            Some(url) => url,
+            None => format!("http://{address}").parse().map_err(|_| GatewayError::PublicUrl { reason: "is none" })?,
+        };
+        let service = Service::new(store, registry, context, public_url);
+        let router = api::router(service.clone());
+        // Frames of 20 ms must not wait for each other.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                warn!(error = &error as &dyn std::error::Error, "A connection cannot be told to send at once.");
+            }
+        });
+        let (stop, mut stopped) = watch::channel(false);
+        let server = tokio::spawn(async move {
+            let until = async move {
+                // The sender is dropped with the service at the latest.
+                let _gone = stopped.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until).await {
+                warn!(error = &error as &dyn std::error::Error, "The gateway stopped listening.");
+            }
+        });
+        Ok(Self { service, address, stop, server })
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new requests, finishes those that are under way, and lets the database go.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        if let Err(error) = (&mut self.server).await {
+            warn!(error = &error as &dyn std::error::Error, "The server did not end by itself.");
+        }
+        self.service.store().close().await;
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}

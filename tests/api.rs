@@ -1,0 +1,326 @@
+//! The HTTP API, as a program of somebody else's uses it: through HTTP only, on SQLite and on PostgreSQL.
+
+#![allow(clippy::print_stdout, reason = "a test that fails says on which database")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::path::Path;
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use telephony_core::ProviderContext;
+use telephony_gateway::{
+    api,
+    service::{MASK, Serving},
+    store::{DatabaseUrl, KeyRing, Store},
+};
+use telephony_registry::Registry;
+use telephony_sandbox::{Sandbox, SandboxOptions};
+use tests::postgres::Postgres;
+
+/// A gateway that listens, and an organization's token for it.
+struct Tenant {
+    client: Client,
+    base: String,
+    token: String,
+}
+
+impl Tenant {
+    /// Asks, and returns the status and the body.
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let mut request = self.client.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let is_problem = response.headers().get("content-type").is_some_and(|kind| kind == "application/problem+json");
+        let text = response.text().await.unwrap();
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+        assert_eq!(status.is_client_error() || status.is_server_error(), is_problem, "{status}: {body}");
+        (status, body)
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask(Method::GET, path, None).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.ask(Method::POST, path, Some(body)).await;
+        assert!(status.is_success(), "{path}: {answer}");
+        answer
+    }
+
+    /// What a wrong request is answered with: its status, and the fields that are named.
+    async fn refused(&self, method: Method, path: &str, body: Value) -> (u16, Vec<String>) {
+        let (status, problem) = self.ask(method, path, Some(body)).await;
+        let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+        let fields = errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect();
+        (status.as_u16(), fields)
+    }
+}
+
+/// Runs a test with two tenants of one gateway, on each database.
+fn with_two_tenants<F: Future<Output = ()>>(test: impl Fn(Tenant, Tenant) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let postgres = Postgres::start();
+    for url in [DatabaseUrl::Memory, postgres.url().parse().unwrap()] {
+        println!("on {url}");
+        runtime.block_on(async {
+            let store = Store::open(&url, KeyRing::generate()).await.unwrap();
+            let (registry, context) = (Registry::linked().unwrap(), ProviderContext::network().unwrap());
+            let listen = ([127, 0, 0, 1], 0).into();
+            let serving = Serving::start(store.clone(), registry, context, listen, None).await.unwrap();
+            let mut tenants = Vec::new();
+            for name in ["ours", "theirs"] {
+                let organization = store.create_organization(name, 5).await.unwrap().id;
+                let token = store.create_api_token(organization, "test").await.unwrap().token.expose().to_owned();
+                tenants.push(Tenant { client: Client::new(), base: format!("http://{}", serving.address()), token });
+            }
+            let (theirs, ours) = (tenants.pop().unwrap(), tenants.pop().unwrap());
+            test(ours, theirs).await;
+            serving.stop().await;
+        });
+    }
+}
+
+/// A simulated carrier of the first kind that is linked, and its account as a body of a request.
+async fn carrier(name: &str) -> (Sandbox, Value) {
+    let simulator = telephony_sandbox::registered()[0];
+    let sandbox = Sandbox::start(simulator, SandboxOptions::default().with_numbers(3)).await.unwrap();
+    let mut config = sandbox.account();
+    let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
+    (sandbox, json!({"name": name, "provider": provider, "config": config}))
+}
+
+#[test]
+fn an_account_from_typing_it_in_to_deleting_it() {
+    with_two_tenants(async |ours, _| {
+        let (sandbox, body) = carrier("main").await;
+        let secrets = telephony_core::config::secret_fields(&sandbox.simulator().provider().config_schema());
+        let secret = &secrets[0];
+        let created = ours.post("/telephony/configurations", body.clone()).await;
+        let path = format!("/telephony/configurations/{}", created["id"].as_str().unwrap());
+        assert_eq!((&created["config"][secret], &created["is_default"]), (&json!(MASK), &json!(true)));
+        let (status, fields) = ours.refused(Method::POST, "/telephony/configurations", body.clone()).await.clone();
+        assert_eq!((status, fields), (409, vec!["name".to_owned()]));
+
+        let tested = ours.post(&format!("{path}/test"), json!({})).await;
+        assert!(tested["account_id"].is_string(), "{tested}");
+        // Sent back as it was read, with another name: the secret stays.
+        let change = json!({"name": "renamed", "config": created["config"]});
+        let (status, changed) = ours.ask(Method::PATCH, &path, Some(change)).await;
+        assert_eq!((status.as_u16(), &changed["name"]), (200, &json!("renamed")));
+        ours.post(&format!("{path}/test"), json!({})).await;
+        // A wrong one is said by the carrier.
+        let mut wrong = created["config"].clone();
+        for secret in &secrets {
+            if let Some(value) = body["config"][secret].as_str().filter(|value| !value.contains('\n')) {
+                wrong[secret] =
+                    format!("{}{}", &value[..value.len() - 1], if value.ends_with('0') { "1" } else { "0" }).into();
+            }
+        }
+        ours.ask(Method::PATCH, &path, Some(json!({"config": wrong}))).await;
+        let (status, problem) = ours.ask(Method::POST, &format!("{path}/test"), None).await;
+        assert_eq!(status, 502, "{problem}");
+        assert!(problem["title"].as_str().unwrap().contains("credentials"), "{problem}");
+
+        ours.ask(Method::PATCH, &path, Some(json!({"config": body["config"]}))).await;
+        let imported = ours.post(&format!("{path}/import-numbers"), json!({})).await;
+        assert_eq!(imported, json!({"found": 3, "added": 3}));
+        assert_eq!(ours.post(&format!("{path}/import-numbers"), json!({})).await, json!({"found": 3, "added": 0}));
+
+        let (_other, mut second) = carrier("second").await;
+        second["default_from"] = "+13035550100".into();
+        let second = ours.post("/telephony/configurations", second).await;
+        assert_eq!(second["is_default"], false);
+        ours.post(&format!("/telephony/configurations/{}/default", second["id"].as_str().unwrap()), json!({})).await;
+        assert_eq!(ours.get(&path).await["is_default"], false);
+        assert_eq!(ours.ask(Method::DELETE, &path, None).await.0, 204);
+        assert_eq!(ours.ask(Method::GET, &path, None).await.0, 404);
+        assert_eq!(ours.get("/telephony/phone-numbers").await, json!([]));
+    });
+}
+
+#[test]
+fn a_wrong_request_names_the_field_and_changes_nothing() {
+    with_two_tenants(async |ours, _| {
+        let (_sandbox, body) = carrier("main").await;
+        let mut wrong = body.clone();
+        wrong["config"]["nonsense"] = 1.into();
+        for (body, status, field) in [
+            (json!({"provider": "x", "config": {}}), 422, "name"),
+            (json!({"name": " x", "provider": body["provider"], "config": body["config"]}), 422, "name"),
+            (json!({"name": "x", "provider": "nonesuch", "config": {}}), 422, "provider"),
+            (json!({"name": "x", "provider": 7, "config": {}}), 422, "provider"),
+            (json!({"name": "x", "provider": "y", "config": {}, "extra": 1}), 422, "extra"),
+            (
+                json!({"name": "x", "provider": body["provider"], "config": body["config"], "default_from": "12"}),
+                422,
+                "default_from",
+            ),
+            (wrong, 422, "nonsense"),
+        ] {
+            let (given, fields) = ours.refused(Method::POST, "/telephony/configurations", body.clone()).await;
+            assert_eq!((given, fields.contains(&field.to_owned())), (status, true), "{body}: {fields:?}");
+        }
+        assert_eq!(ours.get("/telephony/configurations").await, json!([]));
+        for (agent, field) in [
+            (json!({"type": "magic"}), "agent.type"),
+            (json!({"type": "websocket"}), "agent.url"),
+            (json!({"type": "websocket", "url": "https://a.example"}), "agent.url"),
+            (json!({"type": "websocket", "url": "wss://a.example", "sample_rate_hz": 11025}), "agent.sample_rate_hz"),
+            (json!({"type": "websocket", "url": "wss://a.example", "protocol": "morse"}), "agent.protocol"),
+        ] {
+            let (status, fields) = ours.refused(Method::POST, "/workflows", json!({"name": "w", "agent": agent})).await;
+            assert_eq!((status, fields), (422, vec![field.to_owned()]), "{agent}");
+        }
+        let (status, fields) =
+            ours.refused(Method::PATCH, "/organization", json!({"max_concurrent_calls": 99_999})).await;
+        assert_eq!((status, fields), (422, vec!["max_concurrent_calls".to_owned()]));
+        let broken =
+            ours.client.post(format!("{}/api/v1/workflows", ours.base)).bearer_auth(&ours.token).body("{\"name\":");
+        let broken = broken.send().await.unwrap();
+        assert_eq!(broken.status(), 400);
+        assert!(broken.text().await.unwrap().contains("line 1, column 8"));
+    });
+}
+
+#[test]
+fn a_number_is_answered_by_a_workflow_and_the_carrier_is_pointed_here() {
+    with_two_tenants(async |ours, theirs| {
+        let (_sandbox, body) = carrier("main").await;
+        let account = ours.post("/telephony/configurations", body).await;
+        ours.post(&format!("/telephony/configurations/{}/import-numbers", account["id"].as_str().unwrap()), json!({}))
+            .await;
+        let agent = json!({"type": "websocket", "url": "wss://agent.example.com/call"});
+        let workflow = ours.post("/workflows", json!({"name": "support", "agent": agent, "record": true})).await;
+        assert_eq!(workflow["agent"]["protocol"], "pcm");
+        let foreign = theirs.post("/workflows", json!({"name": "support", "agent": {"type": "echo"}})).await;
+        let number = &ours.get("/telephony/phone-numbers").await[0];
+        let path = format!("/telephony/phone-numbers/{}", number["id"].as_str().unwrap());
+        let (status, fields) = ours.refused(Method::PATCH, &path, json!({"workflow_id": foreign["id"]})).await;
+        assert_eq!((status, fields), (422, vec!["workflow_id".to_owned()]));
+        let (status, changed) = ours.ask(Method::PATCH, &path, Some(json!({"workflow_id": workflow["id"]}))).await;
+        assert_eq!((status.as_u16(), &changed["number"]["workflow_id"]), (200, &workflow["id"]), "{changed}");
+        let (_, cleared) = ours.ask(Method::PATCH, &path, Some(json!({"workflow_id": null}))).await;
+        assert_eq!(cleared["number"]["workflow_id"], Value::Null);
+        let renamed = json!({"name": "sales", "agent": {"type": "echo"}});
+        let workflow = format!("/workflows/{}", workflow["id"].as_str().unwrap());
+        assert_eq!(ours.ask(Method::PUT, &workflow, Some(renamed)).await.1["name"], "sales");
+        assert_eq!(ours.ask(Method::DELETE, &workflow, None).await.0, 204);
+    });
+}
+
+#[test]
+fn tokens_are_shown_once_and_can_be_revoked() {
+    with_two_tenants(async |ours, theirs| {
+        let issued = ours.post("/tokens", json!({"name": "ci"})).await;
+        let with = Tenant {
+            token: issued["token"].as_str().unwrap().to_owned(),
+            client: Client::new(),
+            base: ours.base.clone(),
+        };
+        assert_eq!(with.get("/organization").await["name"], "ours");
+        assert!(!ours.get("/tokens").await.to_string().contains(&with.token));
+        let path = format!("/tokens/{}", issued["id"].as_str().unwrap());
+        assert_eq!(theirs.ask(Method::DELETE, &path, None).await.0, 404);
+        assert_eq!(ours.ask(Method::DELETE, &path, None).await.0, 204);
+        assert_eq!(with.ask(Method::GET, "/organization", None).await.0, 401);
+    });
+}
+
+/// Every route that is documented: nothing is answered to nobody, and nothing of one tenant's to another.
+#[test]
+fn no_route_lets_in_nobody_or_somebody_else() {
+    with_two_tenants(async |ours, theirs| {
+        let (_sandbox, body) = carrier("main").await;
+        let account = ours.post("/telephony/configurations", body).await;
+        ours.post(&format!("/telephony/configurations/{}/import-numbers", account["id"].as_str().unwrap()), json!({}))
+            .await;
+        let workflow = ours.post("/workflows", json!({"name": "w", "agent": {"type": "echo"}})).await;
+        let token = ours.post("/tokens", json!({"name": "t"})).await;
+        let number = ours.get("/telephony/phone-numbers").await[0]["id"].clone();
+        // What stands for {id} in each family of routes.
+        let own = |path: &str| match path {
+            _ if path.starts_with("/telephony/configurations") => account["id"].as_str().unwrap().to_owned(),
+            _ if path.starts_with("/telephony/phone-numbers") => number.as_str().unwrap().to_owned(),
+            _ if path.starts_with("/workflows") => workflow["id"].as_str().unwrap().to_owned(),
+            _ if path.starts_with("/tokens") => token["id"].as_str().unwrap().to_owned(),
+            _ => panic!("say what stands for {{id}} in {path}"),
+        };
+        let document: Value = serde_json::from_str(&api::document().to_json().unwrap()).unwrap();
+        let mut tried = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let path = path.strip_prefix("/api/v1").unwrap();
+            for method in item.as_object().unwrap().keys() {
+                let method: Method = method.to_uppercase().parse().unwrap();
+                let concrete =
+                    if path.contains("{id}") { path.replace("{id}", &own(path)) } else { path.replace("{name}", "x") };
+                let body = matches!(method, Method::POST | Method::PUT | Method::PATCH)
+                    .then(|| json!({"name": "w2", "agent": {"type": "echo"}}));
+                let nobody = Tenant { token: "tel_nobody".to_owned(), client: Client::new(), base: ours.base.clone() };
+                assert_eq!(nobody.ask(method.clone(), &concrete, body.clone()).await.0, 401, "{method} {path}");
+                if path.contains("{id}") {
+                    let body = body.map(|body| if path.starts_with("/workflows") { body } else { json!({}) });
+                    let (status, answer) = theirs.ask(method.clone(), &concrete, body).await;
+                    assert_eq!(status, 404, "{method} {path}: {answer}");
+                }
+                tried += 1;
+            }
+        }
+        assert!(tried >= 20, "{tried}");
+        // And nothing of it was changed.
+        assert_eq!(theirs.get("/telephony/configurations").await, json!([]));
+        assert_eq!(ours.get("/workflows").await.as_array().unwrap().len(), 1);
+        assert_eq!(ours.get("/telephony/configurations").await.as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_browser_is_signed_in_by_a_link_that_works_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&DatabaseUrl::Memory, KeyRing::generate()).await.unwrap();
+        let owner = store.create_organization("ours", 1).await.unwrap().id;
+        let (registry, context) = (Registry::linked().unwrap(), ProviderContext::network().unwrap());
+        let serving = Serving::start(store.clone(), registry, context, ([127, 0, 0, 1], 0).into(), None).await.unwrap();
+        let link = store.create_sign_in_token(owner, std::time::Duration::from_secs(60)).await.unwrap();
+        let base = format!("http://{}", serving.address());
+        let browser = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let sign_in = || browser.get(format!("{base}/sign-in/{}", link.expose())).send();
+        let signed_in = sign_in().await.unwrap();
+        assert_eq!(signed_in.status(), 303);
+        let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().to_owned();
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        assert_eq!(sign_in().await.unwrap().status(), 401);
+        let api =
+            |method, path: &str| browser.request(method, format!("{base}/api/v1{path}")).header("cookie", &cookie);
+        assert_eq!(api(Method::GET, "/organization").send().await.unwrap().status(), 200);
+        // A page of somebody else's makes the browser send the cookie; it is refused all the same.
+        let foreign = api(Method::POST, "/tokens").header("sec-fetch-site", "cross-site").json(&json!({"name": "x"}));
+        assert_eq!(foreign.send().await.unwrap().status(), 403);
+        let own = api(Method::POST, "/tokens").header("sec-fetch-site", "same-origin").json(&json!({"name": "x"}));
+        assert_eq!(own.send().await.unwrap().status(), 201);
+        let out = browser.post(format!("{base}/sign-out")).header("cookie", &cookie).send().await.unwrap();
+        assert_eq!(out.status(), 303);
+        assert_eq!(api(Method::GET, "/organization").send().await.unwrap().status(), 401);
+        assert_eq!(browser.get(format!("{base}/readyz")).send().await.unwrap().status(), 200);
+        serving.stop().await;
+    });
+}
+
+/// `openapi.json` at the root is the document that the gateway serves. `cargo xtask openapi` writes it anew.
+#[test]
+fn the_openapi_document_is_up_to_date() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("openapi.json");
+    let current = api::document().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(file, current).unwrap();
+    } else {
+        let stored = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(stored == current, "openapi.json is out of date: run `cargo xtask openapi`");
+    }
+}
