@@ -4,7 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![allow(clippy::print_stdout, reason = "a test that was skipped says so")]
 
-use std::{f64::consts::TAU, num::NonZeroU32, path::Path, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    f64::consts::TAU,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -381,28 +388,32 @@ fn an_agent_that_is_lost_is_heard_to_its_last_word_and_the_reason_is_told() {
 }
 
 /// Whether the Python example can run. In CI it must.
-fn python_has_websockets() -> bool {
-    let import = std::process::Command::new("python3")
-        .args(["-c", "import websockets.asyncio.server"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let is_there = import.is_ok_and(|status| status.success());
+/// A Python that has the package: the one that `cargo xtask test tools` makes, or the machine's own.
+fn python_with_websockets() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let found = [root.join("target/python/bin/python3"), "python3".into()].into_iter().find(|python| {
+        let import = std::process::Command::new(python)
+            .args(["-c", "import websockets.asyncio.server"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        import.is_ok_and(|status| status.success())
+    });
     assert!(
-        is_there || std::env::var_os("CI").is_none(),
+        found.is_some() || std::env::var_os("CI").is_none(),
         "in CI the Python example must run: python3 with the package websockets is missing"
     );
-    is_there
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_example_says_back_what_it_hears_and_hangs_up() {
-    if !python_has_websockets() {
+    let Some(python) = python_with_websockets() else {
         println!("SKIPPED: the Python example was not run, as python3 with the package websockets is missing");
         return;
-    }
+    };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut program = tokio::process::Command::new("python3")
+    let mut program = tokio::process::Command::new(python)
         .arg(root.join("examples/python/echo_agent.py"))
         .args(["--port", "0"])
         .stdout(Stdio::piped())

@@ -14,7 +14,7 @@ struct Stage {
 const STAGES: &[Stage] = &[
     Stage {
         name: "tools",
-        about: "install what is missing: a C compiler, PostgreSQL, cargo-nextest, cargo-deny",
+        about: "install what is missing: a C compiler, PostgreSQL, Python with websockets, cargo-nextest, cargo-deny",
         run: tools,
     },
     Stage { name: "format", about: "the code is formatted", run: format },
@@ -58,13 +58,29 @@ fn tools() -> Result<(), String> {
         install_package("postgresql")
             .map_err(|reason| format!("the tests start a PostgreSQL, and it could not be installed: {reason}"))?;
     }
+    python()?;
     for tool in ["nextest", "deny"] {
         if !Step::cargo(&[tool, "--version"]).succeeds() {
             Step::cargo(&["install", "--locked", &format!("cargo-{tool}")]).run()?;
         }
     }
-    println!("  a C compiler, PostgreSQL, cargo-nextest and cargo-deny are there");
+    println!("  a C compiler, PostgreSQL, Python with websockets, cargo-nextest and cargo-deny are there");
     Ok(())
+}
+
+/// A Python of the workspace's own for the example agent, with the package that it needs: the machine's is not ours to change.
+fn python() -> Result<(), String> {
+    const PYTHON: &str = "target/python/bin/python3";
+    if Step::new(PYTHON, &["-c", "import websockets.asyncio.server"]).succeeds() {
+        return Ok(());
+    }
+    let make = || Step::new("python3", &["-m", "venv", "target/python"]);
+    if !make().succeeds() {
+        install_package("python3-venv")
+            .map_err(|reason| format!("the tests run an agent in Python, and it could not be installed: {reason}"))?;
+        make().run()?;
+    }
+    Step::new(PYTHON, &["-m", "pip", "install", "--quiet", "websockets>=13"]).run()
 }
 
 /// Whether there is a server: on the path, or where Debian keeps it.

@@ -7,10 +7,12 @@
 //! | `problem` | what is answered when something is wrong |
 //! | `providers` | the carriers that are linked |
 //! | `configurations` | an organization's accounts with them |
+//! | `calls` | placing calls, looking at them, and what can be done to one that is up |
 //! | `numbers`, `workflows` | phone numbers, and what answers them |
 //! | `organization` | its limits and its API tokens |
 
 mod auth;
+mod calls;
 mod configurations;
 mod numbers;
 mod organization;
@@ -22,7 +24,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     response::IntoResponse,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use tower_http::{catch_panic::CatchPanicLayer, csrf::CsrfLayer};
 use utoipa::{
@@ -32,7 +34,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::service::Service;
+use crate::service::{Service, media, webhooks};
 use problem::Problem;
 
 /// The longest body that is read. A private key is the longest thing that anybody sends.
@@ -54,6 +56,7 @@ const LARGEST_BODY: usize = 256 * 1024;
         (name = "configurations", description = "Accounts with carriers"),
         (name = "phone numbers", description = "Numbers, and the workflow that answers each"),
         (name = "workflows", description = "What calls are for: the agent that talks"),
+        (name = "calls", description = "Placing calls, and following them"),
         (name = "organization", description = "Limits, and API tokens"),
     )
 )]
@@ -83,6 +86,16 @@ fn documented() -> (Router<Service>, utoipa::openapi::OpenApi) {
         .routes(routes!(numbers::change))
         .routes(routes!(workflows::list, workflows::create))
         .routes(routes!(workflows::read, workflows::replace, workflows::delete))
+        .routes(routes!(calls::initiate))
+        .routes(routes!(calls::list))
+        .routes(routes!(calls::read))
+        .routes(routes!(calls::events))
+        .routes(routes!(calls::live))
+        .routes(routes!(calls::hang_up))
+        .routes(routes!(calls::transfer))
+        .routes(routes!(calls::digits))
+        .routes(routes!(calls::cost))
+        .routes(routes!(calls::recording))
         .routes(routes!(organization::read, organization::change))
         .routes(routes!(organization::tokens, organization::create_token))
         .routes(routes!(organization::revoke_token));
@@ -98,6 +111,13 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// The routes, the document at `/api/openapi.json`, and a page for people at `/docs`.
 pub fn router(service: Service) -> Router {
     let (router, document) = documented();
+    let for_carriers = Router::new()
+        .route("/api/v1/telephony/inbound/run", any(webhooks::inbound))
+        .route("/api/v1/telephony/{provider}/answer/{run}", any(webhooks::about_run))
+        .route("/api/v1/telephony/{provider}/events/{run}", any(webhooks::about_run))
+        .route("/api/v1/telephony/ws/{workflow}/{organization}/{run}/{token}", get(media::upgrade))
+        .layer(DefaultBodyLimit::max(webhooks::LARGEST_WEBHOOK))
+        .with_state(service.clone());
     router
         .route("/sign-in/{token}", get(auth::sign_in))
         .route("/sign-out", post(auth::sign_out))
@@ -108,8 +128,10 @@ pub fn router(service: Service) -> Router {
         // A page of somebody else's cannot use a browser that is signed in here.
         .layer(CsrfLayer::new())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(CatchPanicLayer::new())
         .with_state(service)
+        // Carriers are let in by their signatures and tokens, and not by what a browser would send.
+        .merge(for_carriers)
+        .layer(CatchPanicLayer::new())
 }
 
 /// Whether requests can be served: the database answers.

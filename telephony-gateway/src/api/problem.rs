@@ -87,6 +87,9 @@ impl IntoResponse for Problem {
     }
 }
 
+/// After how many seconds it is worth to ask for a place again: calls last about so long.
+const SLOT_RETRY_SECS: u64 = 10;
+
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         match error {
@@ -100,6 +103,14 @@ impl From<ServiceError> for Problem {
                     .map(|problem| FieldError { field: problem.field, reason: problem.reason })
                     .collect();
                 problem
+            }
+            ServiceError::NoSlot { .. } => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Self::new(status, "Too many calls at the same time", error.to_string()).retry_after(SLOT_RETRY_SECS)
+            }
+            ServiceError::NotNow { reason } => Self::new(StatusCode::CONFLICT, "Not as the call is", reason),
+            ServiceError::Interrupted => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", error.to_string())
             }
             ServiceError::Telephony(error) => error.into(),
             ServiceError::Store(error) => error.into(),

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::{CliError, registry, storage::StorageArguments};
 use crate::{
-    service::Serving,
+    service::{ServiceOptions, Serving},
     store::{Organization, Store},
 };
 
@@ -46,8 +46,13 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
     let store = arguments.storage.open().await?;
     let (organization, is_first_start) = organization(&store).await?;
     let context = ProviderContext::network()?;
-    let serving =
-        Serving::start(store.clone(), registry()?, context, arguments.listen, arguments.public_url.clone()).await?;
+    let options = ServiceOptions {
+        recordings: Some(arguments.storage.data.join("recordings")),
+        sounds: Some(arguments.storage.data.join("sounds")),
+        ..ServiceOptions::default()
+    };
+    let (listen, public_url) = (arguments.listen, arguments.public_url.clone());
+    let serving = Serving::start(store.clone(), registry()?, context, listen, public_url, options).await?;
     let sandboxes = match arguments.sandbox {
         true => serving.service().start_sandbox(organization.id).await?,
         false => Vec::new(),

@@ -3,7 +3,7 @@
 use telephony_core::{TelephonyProvider, WebhookRequest};
 
 /// Tries the URLs that the carrier may have signed instead of ours, and says what to mend.
-pub(super) fn examine(provider: &dyn TelephonyProvider, request: &WebhookRequest) -> String {
+pub(crate) fn examine(provider: &dyn TelephonyProvider, request: &WebhookRequest) -> String {
     for (url, what) in variants(request) {
         // A proof made here is dropped: the request stays refused.
         if provider.verify_webhook_signature(request.with_url(url)).is_ok() {

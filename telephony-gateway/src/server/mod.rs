@@ -7,7 +7,7 @@
 //! | `/api/v1/telephony/ws/{workflow}/{organization}/{run}/{token}` | the carrier, with the call's audio |
 //! | `/healthz` | whoever watches the gateway |
 
-mod doctor;
+pub(crate) mod doctor;
 mod media;
 mod run;
 mod webhooks;

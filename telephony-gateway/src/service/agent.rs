@@ -1,18 +1,14 @@
 //! What a workflow says of its agent.
 
+use std::{fs::File, io::BufReader, path::Path};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use telephony_core::Url;
-use telephony_registry::Registry;
+use telephony_core::{Url, audio::Pcm};
 use utoipa::ToSchema;
 
 use super::ServiceError;
-
-/// The rates at which an agent can hear and speak, in samples a second.
-const RATES_HZ: &[u32] = &[8_000, 16_000, 24_000, 48_000];
-
-/// Our own protocol for agents: see `docs/agent-protocol.md`.
-const PCM: &str = "pcm";
+use crate::agent::{AgentError, CallAgent, Dialogue, Echo, PlayOut, WebSocketAgent, WebSocketAgentConfig};
 
 /// Who talks in the calls of a workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,26 +18,45 @@ pub enum AgentSpec {
     Dialogue,
     /// Says back what it hears.
     Echo,
+    /// Plays a recording, then hangs up.
+    Play {
+        /// A WAV file in the gateway's folder of sounds, by its name.
+        file: String,
+    },
     /// A program of yours, which the gateway connects to.
     Websocket {
         /// Where it listens, `ws://` or `wss://`.
         #[schema(value_type = String)]
         url: Url,
-        /// At which rate it hears and speaks: 8000, 16000, 24000 or 48000.
-        #[serde(default = "default_rate_hz")]
-        sample_rate_hz: u32,
-        /// What it speaks: `pcm`, or the name of a carrier whose media protocol it was written for.
+        /// What it speaks: `pcm`, or the name of a carrier whose media streams it was written for.
         #[serde(default = "default_protocol")]
         protocol: String,
+        /// At which rate it hears and speaks: 8000, 16000, 24000 or 48000. Absent: 16000, or what the carrier's streams have.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sample_rate_hz: Option<u32>,
     },
 }
 
-fn default_rate_hz() -> u32 {
-    16_000
+fn default_protocol() -> String {
+    "pcm".to_owned()
 }
 
-fn default_protocol() -> String {
-    PCM.to_owned()
+/// Why an agent could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentSpecError {
+    /// It cannot be had as it is configured.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// Its recording cannot be read.
+    #[error("the recording {file} cannot be read")]
+    Recording {
+        /// Its name.
+        file: String,
+        /// Why not.
+        #[source]
+        source: telephony_core::BoxError,
+    },
 }
 
 impl AgentSpec {
@@ -50,21 +65,43 @@ impl AgentSpec {
     /// # Errors
     ///
     /// [`ServiceError::Invalid`], by field.
-    pub fn check(&self, registry: &Registry) -> Result<(), ServiceError> {
-        let Self::Websocket { url, sample_rate_hz, protocol } = self else { return Ok(()) };
-        if !matches!(url.scheme(), "ws" | "wss") || !url.has_host() {
-            return Err(ServiceError::invalid("agent.url", "must start with ws:// or wss://"));
+    pub fn check(&self, sounds: Option<&Path>) -> Result<(), ServiceError> {
+        match self {
+            Self::Play { file } if Path::new(file).file_name() != Some(file.as_ref()) => {
+                Err(ServiceError::invalid("agent.file", "must be the name of a file, without a folder"))
+            }
+            _ => match self.make(sounds) {
+                Ok(_) => Ok(()),
+                Err(AgentSpecError::Agent(AgentError::Config(error))) => {
+                    Err(ServiceError::invalid(format!("agent.{}", error.field), error.reason))
+                }
+                Err(error) => Err(ServiceError::invalid("agent.file", telephony_core::error_chain(&error))),
+            },
         }
-        if !RATES_HZ.contains(sample_rate_hz) {
-            let rates: Vec<String> = RATES_HZ.iter().map(ToString::to_string).collect();
-            return Err(ServiceError::invalid("agent.sample_rate_hz", format!("must be one of {}", rates.join(", "))));
-        }
-        if protocol != PCM && registry.get(protocol).is_err() {
-            let linked: Vec<&str> = registry.iter().map(|provider| provider.name().as_str()).collect();
-            let reason = format!("must be {PCM}, or one of {}", linked.join(", "));
-            return Err(ServiceError::invalid("agent.protocol", reason));
-        }
-        Ok(())
+    }
+
+    /// Makes the agent of one call.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentSpecError`].
+    pub fn make(&self, sounds: Option<&Path>) -> Result<Box<dyn CallAgent>, AgentSpecError> {
+        Ok(match self {
+            Self::Dialogue => Box::new(Dialogue::demonstration().map_err(AgentError::from)?),
+            Self::Echo => Box::new(Echo),
+            Self::Play { file } => {
+                let unreadable = |source| AgentSpecError::Recording { file: file.clone(), source };
+                let folder = sounds.ok_or_else(|| unreadable("the gateway has no folder of sounds".into()))?;
+                let opened = File::open(folder.join(file)).map_err(|error| unreadable(error.into()))?;
+                let recording = Pcm::from_wav(BufReader::new(opened)).map_err(|error| unreadable(error.into()))?;
+                Box::new(PlayOut::new(&recording).map_err(AgentError::from)?)
+            }
+            Self::Websocket { url, protocol, sample_rate_hz } => {
+                let mut config = WebSocketAgentConfig::new(url.clone()).with_protocol(protocol.as_str());
+                config.sample_rate_hz = *sample_rate_hz;
+                Box::new(WebSocketAgent::new(&config).map_err(AgentError::from)?)
+            }
+        })
     }
 
     /// As it is stored.

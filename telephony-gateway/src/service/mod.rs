@@ -3,22 +3,30 @@
 //! The HTTP API and the command line ask it; it asks the store and the carriers. It knows no carrier by name.
 
 pub mod agent;
+mod calls;
+pub(crate) mod media;
+mod reconciler;
 mod sandbox;
 mod serving;
+pub(crate) mod webhooks;
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde_json::Value;
 use telephony_core::{
     Capability, InboundBinding, InboundUrls, OrganizationId, ProviderContext, ProviderDescriptor, TelephonyError,
-    TelephonyProvider, Timestamp, Url, config, error_chain,
+    TelephonyProvider, Timestamp, Url, WorkflowRunId, config, error_chain,
 };
 use telephony_registry::{Registry, RegistryError};
+use tokio::sync::broadcast;
 use uuid::Uuid;
 
+pub use calls::{CallRequest, Placed};
 pub use sandbox::SandboxSetupError;
 pub use serving::Serving;
 
@@ -33,11 +41,59 @@ pub struct Service {
     inner: Arc<Inner>,
 }
 
+/// How a service looks after its calls, and where it keeps what is no row. Write it with `..ServiceOptions::default()`.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    /// How long a place for a call is held before it must be renewed. Default 2 min.
+    pub lease: Duration,
+    /// How often the reconciler looks. Default 2 s.
+    pub reconcile_every: Duration,
+    /// How long a call may be quiet before the carrier is asked about it, and between two such questions. Default 30 s.
+    pub ask_after: Duration,
+    /// How long after a call's end its stream may still be carried; one that is open longer was lost. Default 60 s.
+    pub media_ends_within: Duration,
+    /// How long any call may last. Default 4 h.
+    pub max_call_duration: Duration,
+    /// How long a dial can be under way; an intent that is older is of a gateway that stopped. Default 60 s.
+    pub dial_takes_at_most: Duration,
+    /// How long to wait for the carrier to tell of a call whose dial had no answer. Default 10 min.
+    pub unknown_until: Duration,
+    /// How long after a call's end its price is asked for. Default 24 h.
+    pub give_up_cost_after: Duration,
+    /// The folder of recordings; without one, nothing is kept.
+    pub recordings: Option<PathBuf>,
+    /// The folder of sounds that agents play.
+    pub sounds: Option<PathBuf>,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        Self {
+            lease: 2 * MINUTE,
+            reconcile_every: Duration::from_secs(2),
+            ask_after: Duration::from_secs(30),
+            media_ends_within: MINUTE,
+            max_call_duration: 240 * MINUTE,
+            dial_takes_at_most: MINUTE,
+            unknown_until: 10 * MINUTE,
+            give_up_cost_after: 24 * 60 * MINUTE,
+            recordings: None,
+            sounds: None,
+        }
+    }
+}
+
+/// How many changes of calls may wait for a slow reader before it must look for itself.
+const CHANGES: usize = 1_024;
+
 struct Inner {
     store: Store,
     registry: Registry,
     context: ProviderContext,
     public_url: Url,
+    options: ServiceOptions,
+    changes: broadcast::Sender<WorkflowRunId>,
     /// A provider keeps its pace and its budget of retries, so each account has one.
     providers: Mutex<HashMap<Uuid, Built>>,
 }
@@ -69,6 +125,21 @@ pub enum ServiceError {
         /// Field and reason, all of them.
         problems: Vec<telephony_core::FieldProblem>,
     },
+    /// The organization has as many calls as it may have.
+    #[error("the organization has {limit} calls, which is as many as it may have at the same time")]
+    NoSlot {
+        /// How many.
+        limit: u32,
+    },
+    /// It cannot be done to the call as it is.
+    #[error("{reason}")]
+    NotNow {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The gateway ended in the middle of it. What came of it is in the call's record.
+    #[error("the gateway ended in the middle of it")]
+    Interrupted,
     /// The carrier, or its provider, refused.
     #[error(transparent)]
     Telephony(TelephonyError),
@@ -112,9 +183,34 @@ impl ServiceError {
 impl Service {
     /// A service of what is remembered in a store, with the carriers of a registry.
     #[must_use]
-    pub fn new(store: Store, registry: Registry, context: ProviderContext, public_url: Url) -> Self {
-        let inner = Inner { store, registry, context, public_url, providers: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+    pub fn new(
+        store: Store,
+        registry: Registry,
+        context: ProviderContext,
+        public_url: Url,
+        options: ServiceOptions,
+    ) -> Self {
+        let (changes, _) = broadcast::channel(CHANGES);
+        let providers = Mutex::default();
+        Self { inner: Arc::new(Inner { store, registry, context, public_url, options, changes, providers }) }
+    }
+
+    /// How it looks after its calls.
+    #[must_use]
+    pub fn options(&self) -> &ServiceOptions {
+        &self.inner.options
+    }
+
+    /// The calls that change from now on, in this process. Of those that change elsewhere, only the store knows.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<WorkflowRunId> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Says that a call has changed.
+    pub(crate) fn changed(&self, run: WorkflowRunId) {
+        // Often nobody looks.
+        let _nobody_looks = self.inner.changes.send(run);
     }
 
     /// What is remembered.

@@ -8,7 +8,7 @@ use telephony_registry::Registry;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tracing::warn;
 
-use super::Service;
+use super::{Service, ServiceOptions, reconciler::Reconciler};
 use crate::{
     api,
     server::{GatewayError, check_public_url},
@@ -22,6 +22,7 @@ pub struct Serving {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
+    reconciler: JoinHandle<()>,
 }
 
 impl Serving {
@@ -36,6 +37,7 @@ impl Serving {
         context: ProviderContext,
         listen: SocketAddr,
         public_url: Option<Url>,
+        options: ServiceOptions,
     ) -> Result<Self, GatewayError> {
         if let Some(url) = &public_url {
             check_public_url(url)?;
@@ -47,7 +49,8 @@ impl Serving {
             Some(url) => url,
             None => format!("http://{address}").parse().map_err(|_| GatewayError::PublicUrl { reason: "is none" })?,
         };
-        let service = Service::new(store, registry, context, public_url);
+        let service = Service::new(store, registry, context, public_url, options);
+        let reconciler = tokio::spawn(Reconciler::default().run(service.clone()));
         let router = api::router(service.clone());
         // Frames of 20 ms must not wait for each other.
         let listener = listener.tap_io(|stream| {
@@ -65,7 +68,7 @@ impl Serving {
                 warn!(error = &error as &dyn std::error::Error, "The gateway stopped listening.");
             }
         });
-        Ok(Self { service, address, stop, server })
+        Ok(Self { service, address, stop, server, reconciler })
     }
 
     /// The service.
@@ -83,6 +86,7 @@ impl Serving {
     /// Takes no new requests, finishes those that are under way, and lets the database go.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
+        self.reconciler.abort();
         if let Err(error) = (&mut self.server).await {
             warn!(error = &error as &dyn std::error::Error, "The server did not end by itself.");
         }
@@ -93,5 +97,6 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.server.abort();
+        self.reconciler.abort();
     }
 }

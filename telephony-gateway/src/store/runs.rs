@@ -798,6 +798,26 @@ impl Store {
         Ok(())
     }
 
+    /// Marks streams as closed whose calls have been over since before a time: the gateway that carried them has stopped. Returns how
+    /// many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn close_lost_media(&self, before: Timestamp, report: &Value) -> Result<u64, StoreError> {
+        Ok(on!(self.db, write, pool => sqlx::query(
+            "UPDATE workflow_run SET media_state = 'closed', media = $3, version = version + 1, updated_at = $4
+             WHERE is_over = $1 AND media_state = 'open' AND ended_at < $2",
+        )
+        .bind(true)
+        .bind(micros(before))
+        .bind(report.to_string())
+        .bind(now())
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()))?)
+    }
+
     /// Holds the place of a run for so much longer. False if it has none any more.
     ///
     /// # Errors

@@ -1,0 +1,183 @@
+//! The media socket of a call: let in by its token, carried by a session, reported to the store.
+
+use std::{fs, io, path::Path as FilePath};
+
+use axum::{
+    body::Body,
+    extract::{Path, State, ws::WebSocketUpgrade},
+    response::IntoResponse,
+};
+use http::{Response, StatusCode};
+use serde_json::json;
+use telephony_core::{
+    Address, TelephonyProvider, WorkflowRunId, audio::StereoRecorder, error_chain, media::AfterClose,
+};
+use tracing::{error, info, warn};
+
+use super::{Service, agent::AgentSpec};
+use crate::{
+    agent::{AgentAction, AgentCall, AgentRequest},
+    media::{self, MediaSession, SessionEnd},
+    store::StoredRun,
+};
+
+/// A frame of audio is under two kilobytes, and no carrier's message is near this.
+const LARGEST_MESSAGE: usize = 64 * 1024;
+
+/// Enough for one message at a time; more would only wait in it.
+const READ_BUFFER: usize = 8 * 1024;
+
+/// What may wait to be sent before the connection counts as broken.
+const WRITE_LIMIT: usize = 1024 * 1024;
+
+pub(crate) async fn upgrade(
+    State(service): State<Service>,
+    Path((_workflow, _organization, run, token)): Path<(String, String, String, String)>,
+    upgrade: WebSocketUpgrade,
+) -> Response<Body> {
+    let refused = || {
+        warn!("A media socket with a token that is not good was refused.");
+        (StatusCode::FORBIDDEN, "the token is not good, or was used before\n").into_response()
+    };
+    let Ok(id) = run.parse::<WorkflowRunId>() else { return refused() };
+    let run = match service.store().redeem_media_token(id, &token).await {
+        Ok(Some(run)) => run,
+        Ok(None) => return refused(),
+        Err(error) => {
+            error!(run = %id, error = error_chain(&error), "A media socket could not be let in.");
+            return (StatusCode::INTERNAL_SERVER_ERROR, "the gateway failed\n").into_response();
+        }
+    };
+    service.changed(id);
+    let failed = (service.clone(), id);
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_LIMIT)
+        .max_message_size(LARGEST_MESSAGE)
+        .max_frame_size(LARGEST_MESSAGE)
+        .on_failed_upgrade(move |error| {
+            let (service, run) = failed;
+            let end = SessionEnd::Lost(error_chain(&error));
+            tokio::spawn(async move { closed(&service, run, &end, json!({}), None).await });
+        })
+        .on_upgrade(move |socket| async move { serve(socket, service, run).await })
+}
+
+async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: StoredRun) {
+    let provider = match service.provider_of(&run).await {
+        Ok(provider) => provider,
+        Err(error) => {
+            let end = SessionEnd::Refused(format!("no provider: {}", error_chain(&error)));
+            return closed(&service, run.id, &end, json!({}), None).await;
+        }
+    };
+    let spec = serde_json::from_value::<AgentSpec>(run.options["agent"].clone());
+    let agent = spec
+        .map_err(|error| error.to_string())
+        .and_then(|spec| spec.make(service.options().sounds.as_deref()).map_err(|error| error_chain(&error)));
+    let agent = match agent {
+        Ok(agent) => agent,
+        Err(reason) => {
+            warn!(run = %run.id, reason, "The agent of a call could not be made.");
+            let end = SessionEnd::Refused(format!("no agent: {reason}"));
+            closed(&service, run.id, &end, json!({}), None).await;
+            return hang_up(&service, provider.as_ref(), run.id).await;
+        }
+    };
+    let profile = *provider.descriptor().media();
+    let mut call = AgentCall::new(provider.descriptor().name(), run.direction);
+    call.run_id = Some(run.id);
+    call.call = run.call.clone();
+    call.from = run.from.parse::<Address>().ok();
+    call.to = run.to.parse::<Address>().ok();
+    let record = run.options["record"] == true;
+    let mut session = MediaSession::new(provider.media_codec(), agent, profile, call, record);
+    let carry_out = |request: AgentRequest| {
+        let (service, run) = (service.clone(), run.clone());
+        tokio::spawn(async move { carry_out(&service, &run, request).await });
+    };
+    let end = media::run(socket, &mut session, |_| {}, carry_out).await;
+    let (report, recording) = session.finish(&end);
+    info!(run = %run.id, end = ?end, frames_in = report.frames_in, frames_out = report.frames_out, "A stream is over.");
+    let report = serde_json::to_value(&report).unwrap_or_default();
+    let recording = recording.and_then(|recording| keep(&service, run.id, recording));
+    closed(&service, run.id, &end, report, recording.as_deref()).await;
+    if end != SessionEnd::Carrier && profile.after_close != AfterClose::CallEnds {
+        hang_up(&service, provider.as_ref(), run.id).await;
+    }
+}
+
+/// Writes down how a stream ended, and what went over it.
+async fn closed(
+    service: &Service,
+    run: WorkflowRunId,
+    end: &SessionEnd,
+    mut report: serde_json::Value,
+    recording: Option<&str>,
+) {
+    let (by, reason) = match end {
+        SessionEnd::Carrier => ("carrier", None),
+        SessionEnd::Agent => ("agent", None),
+        SessionEnd::AgentLost(reason) => ("agent_lost", Some(reason)),
+        SessionEnd::Refused(reason) => ("refused", Some(reason)),
+        SessionEnd::Lost(reason) => ("lost", Some(reason)),
+    };
+    report["ended_by"] = by.into();
+    report["ended_because"] = json!(reason);
+    if let Err(error) = service.store().close_media(run, &report, recording).await {
+        error!(run = %run, error = error_chain(&error), "The end of a stream could not be written down.");
+    }
+    service.changed(run);
+}
+
+/// Does to the call what its agent asks for.
+async fn carry_out(service: &Service, run: &StoredRun, request: AgentRequest) {
+    let outcome = match request.action() {
+        AgentAction::Transfer { to } => service.transfer(run.organization, run.id, to.clone()).await.map(|_| ()),
+        AgentAction::SendDigits { digits } => service.send_digits(run.organization, run.id, digits).await,
+    };
+    match outcome {
+        Ok(()) => request.done(),
+        Err(error) => request.refuse(error_chain(&error)),
+    }
+}
+
+/// Keeps a recording in the folder of recordings, and returns its file's name.
+fn keep(service: &Service, run: WorkflowRunId, recording: StereoRecorder) -> Option<String> {
+    let folder = service.options().recordings.clone()?;
+    let name = format!("{run}.wav");
+    match write(&folder, &name, &recording) {
+        Ok(()) => Some(name),
+        Err(error) => {
+            error!(run = %run, error = error_chain(&*error), "A recording could not be kept.");
+            None
+        }
+    }
+}
+
+fn write(folder: &FilePath, name: &str, recording: &StereoRecorder) -> Result<(), telephony_core::BoxError> {
+    fs::create_dir_all(folder)?;
+    let beside = folder.join(format!(".{name}.part"));
+    // What people said is nobody else's business.
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = io::BufWriter::new(options.open(&beside)?);
+    recording.write_wav(&mut file)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    fs::rename(&beside, folder.join(name))?;
+    Ok(())
+}
+
+/// Ends the call of a carrier that would leave it up, silent, without its stream.
+async fn hang_up(service: &Service, provider: &dyn TelephonyProvider, run: WorkflowRunId) {
+    let Ok(Some(run)) = service.store().run(run).await else { return };
+    if run.is_over {
+        return;
+    }
+    if let Err(error) = provider.hang_up(&run.call).await {
+        warn!(run = %run.id, error = error_chain(&error), "A call could not be hung up.");
+    }
+}

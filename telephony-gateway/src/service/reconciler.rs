@@ -1,0 +1,182 @@
+//! What nobody tells us by itself: calls that went quiet, calls that last too long, dials whose outcome is not known, prices.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::json;
+use telephony_core::{
+    CallCost, CallEvent, CallEventKind, CallRef, CallSnapshot, CallState, CallStatus, Capability, StatusChange,
+    TelephonyError, Timestamp, WorkflowRunId, error_chain,
+};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Service, ServiceError};
+use crate::store::{DialState, StoredRun};
+
+/// How many calls are asked about in one round.
+const MOST_AT_ONCE: u32 = 100;
+
+/// The first pause between two questions for a price; each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// Asks about quiet calls, and for the prices of calls that are over.
+#[derive(Debug, Default)]
+pub(super) struct Reconciler {
+    quiet: HashMap<WorkflowRunId, Quiet>,
+    prices: HashMap<WorkflowRunId, Asked>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    /// When it is asked about next.
+    next: Instant,
+    /// Whether the carrier has said that it is over, and not how: that comes by webhook, which may be on its way.
+    over: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    next: Instant,
+    pause: Duration,
+}
+
+impl Reconciler {
+    /// Goes on until the service ends.
+    pub(super) async fn run(mut self, service: Service) {
+        let mut every = tokio::time::interval(service.options().reconcile_every);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            if let Err(error) = self.round(&service).await {
+                warn!(error = error_chain(&error), "Calls could not be looked after; it is tried again.");
+            }
+        }
+    }
+
+    async fn round(&mut self, service: &Service) -> Result<(), ServiceError> {
+        let (time, options) = (Timestamp::now_utc(), service.options());
+        let runs = service.store().quiet_runs(time - options.ask_after, MOST_AT_ONCE).await?;
+        self.quiet.retain(|id, _| runs.iter().any(|run| run.id == *id));
+        for run in runs {
+            let id = run.id;
+            let now = Instant::now();
+            let quiet = self.quiet.entry(id).or_insert(Quiet { next: now, over: false });
+            if quiet.next > now {
+                continue;
+            }
+            quiet.next = now + options.ask_after;
+            if let Err(error) = look_after(service, run, &mut quiet.over).await {
+                warn!(run = %id, error = error_chain(&error), "A quiet call could not be asked about.");
+            }
+        }
+        let lost = json!({"ended_by": "lost", "ended_because": "the gateway that carried the stream has stopped"});
+        service.store().close_lost_media(time - options.media_ends_within, &lost).await?;
+        let unrated = service.store().unrated_runs(MOST_AT_ONCE).await?;
+        self.prices.retain(|id, _| unrated.iter().any(|run| run.id == *id));
+        for run in unrated {
+            self.price(service, run).await?;
+        }
+        Ok(())
+    }
+
+    async fn price(&mut self, service: &Service, run: StoredRun) -> Result<(), ServiceError> {
+        let now = Instant::now();
+        let asked = self.prices.entry(run.id).or_insert(Asked { next: now, pause: FIRST_PAUSE });
+        if asked.next > now {
+            return Ok(());
+        }
+        asked.next = now + asked.pause;
+        asked.pause = (asked.pause * 2).min(LONGEST_PAUSE);
+        let provider = match service.provider_of(&run).await {
+            Ok(provider) => provider,
+            // Its account is gone, and with it whoever could tell.
+            Err(ServiceError::NotFound { .. }) => return Ok(service.store().give_up_cost(run.id, None).await?),
+            Err(error) => return Err(error),
+        };
+        if !provider.descriptor().capabilities().has(Capability::CallCost) {
+            return Ok(service.store().give_up_cost(run.id, Some(Capability::CallCost)).await?);
+        }
+        match provider.get_call_cost(&run.call).await {
+            Ok(cost @ CallCost::Rated { .. }) => {
+                let event = CallEvent::new(run.call.clone(), "asked:cost", CallEventKind::Cost { cost });
+                service.store().append(run.id, "rest", &[event], Timestamp::now_utc()).await?;
+                service.changed(run.id);
+            }
+            Ok(_) => {}
+            Err(error) => warn!(run = %run.id, error = error_chain(&error), "A price could not be asked for."),
+        }
+        let over_since = run.ended_at.map(|ended| Timestamp::now_utc() - ended);
+        if over_since.is_some_and(|since| since > service.options().give_up_cost_after) {
+            service.store().give_up_cost(run.id, None).await?;
+            service.changed(run.id);
+        }
+        Ok(())
+    }
+}
+
+/// A call that nothing was heard of for a while.
+async fn look_after(service: &Service, run: StoredRun, over: &mut bool) -> Result<(), ServiceError> {
+    let age = Timestamp::now_utc() - run.created_at;
+    if run.call == CallRef::unnamed() {
+        // Nobody can be asked about a call that has no name. A dial is never repeated: if it rings, the carrier tells.
+        if run.dial_state == DialState::Intended && age > service.options().dial_takes_at_most {
+            let reason = "the gateway stopped while the carrier was asked; whether it was is not known";
+            service.store().dialled(run.id, DialState::Unknown, None, Some(reason)).await?;
+            service.changed(run.id);
+        } else if run.dial_state == DialState::Unknown && age > service.options().unknown_until {
+            let reason = "no answer came to the dial, and the carrier never told of the call";
+            let change = StatusChange::new(Some(CallStatus::Failed), "").with_reason(Some(reason.to_owned()));
+            write(service, &run, "gateway:given-up", change).await?;
+        }
+        return Ok(());
+    }
+    let provider = service.provider_of(&run).await?;
+    let longest =
+        run.options["max_duration_secs"].as_u64().map_or(service.options().max_call_duration, Duration::from_secs);
+    if age > longest {
+        info!(run = %run.id, "A call has lasted as long as it may, and is ended.");
+        provider.hang_up(&run.call).await?;
+    }
+    match provider.get_call_status(&run.call).await {
+        Ok(snapshot) => {
+            if !snapshot.state.is_over() {
+                service.store().renew_slot(run.id, service.options().lease).await?;
+            }
+            // Of a call that was never answered, how it ended is told by webhook: it gets a moment to come.
+            let untold = snapshot.state == CallState::Over && !run.summary.answered;
+            if untold && !std::mem::replace(over, true) {
+                return Ok(());
+            }
+            learn(service, &run, snapshot).await
+        }
+        // The carrier has forgotten it.
+        Err(TelephonyError::NotFound { .. }) if run.call.id().is_some() => {
+            let change = StatusChange::new(Some(CallStatus::Completed), "")
+                .with_reason(Some("the carrier does not know the call any more".to_owned()));
+            write(service, &run, "asked:gone", change).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes down what the carrier said when asked, as an event like those that it tells by itself.
+async fn learn(service: &Service, run: &StoredRun, snapshot: CallSnapshot) -> Result<(), ServiceError> {
+    let status = match snapshot.state {
+        CallState::Status(status) => status,
+        CallState::Over => CallStatus::Completed,
+        _ => return Ok(()),
+    };
+    let change = StatusChange::new(Some(status), snapshot.raw_status).with_duration(snapshot.duration);
+    write(service, run, &format!("asked:{status}"), change).await
+}
+
+async fn write(service: &Service, run: &StoredRun, key: &str, change: StatusChange) -> Result<(), ServiceError> {
+    let event = CallEvent::new(run.call.clone(), key, CallEventKind::Status(change)).at(Some(Timestamp::now_utc()));
+    let source = if key.starts_with("asked") { "rest" } else { "gateway" };
+    service.store().append(run.id, source, &[event], Timestamp::now_utc()).await?;
+    service.changed(run.id);
+    Ok(())
+}

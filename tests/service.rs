@@ -1,0 +1,530 @@
+//! Whole calls through a serving gateway, by its HTTP API only: every linked carrier, SQLite and PostgreSQL, on good days and bad ones.
+
+#![allow(clippy::print_stdout, reason = "a test that fails says on which database")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde_json::{Value, json};
+use telephony_core::{
+    ProviderContext,
+    http::{ReqwestTransport, Transport, TransportError},
+};
+use telephony_gateway::{
+    service::{ServiceOptions, Serving},
+    store::{DatabaseUrl, KeyRing, Store},
+};
+use telephony_registry::Registry;
+use telephony_sandbox::{
+    EndCause, Faults, Observation, RestFault, Sandbox, SandboxOptions, SimulatorDescriptor, WebhookFaults, registered,
+};
+use tests::{postgres::Postgres, tenant::Tenant};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+
+/// The handset that picks up, listens and speaks, the one that rings on, and the one that hangs up at once.
+const TALKS: &str = "+12025550100";
+const BUSY: &str = "+12025550101";
+const RINGS: &str = "+12025550102";
+const HANGS_UP: &str = "+12025550106";
+
+/// Looks after calls without patience.
+fn impatient() -> ServiceOptions {
+    ServiceOptions {
+        reconcile_every: Duration::from_millis(50),
+        ask_after: Duration::from_millis(400),
+        dial_takes_at_most: Duration::from_millis(300),
+        unknown_until: Duration::from_secs(20),
+        media_ends_within: Duration::from_secs(3),
+        ..ServiceOptions::default()
+    }
+}
+
+fn quick() -> SandboxOptions {
+    SandboxOptions::default()
+        .with_numbers(2)
+        .with_ring(Duration::from_millis(60))
+        .with_no_answer_after(Duration::from_millis(600))
+        .with_rating_delay(Duration::from_millis(150))
+}
+
+/// A gateway that serves one organization.
+struct Gateway {
+    serving: Serving,
+    store: Store,
+    tenant: Tenant,
+}
+
+impl Gateway {
+    async fn start(url: &DatabaseUrl, keys: KeyRing, options: ServiceOptions) -> Self {
+        let context = ProviderContext::network().unwrap();
+        Self::start_with(url, keys, options, context, (Ipv4Addr::LOCALHOST, 0).into(), None).await
+    }
+
+    async fn start_with(
+        url: &DatabaseUrl,
+        keys: KeyRing,
+        options: ServiceOptions,
+        context: ProviderContext,
+        listen: SocketAddr,
+        public: Option<SocketAddr>,
+    ) -> Self {
+        let store = Store::open(url, keys).await.unwrap();
+        let organization = match store.organizations().await.unwrap().into_iter().next() {
+            Some(organization) => organization.id,
+            None => store.create_organization("ours", 20).await.unwrap().id,
+        };
+        let token = store.create_api_token(organization, "test").await.unwrap().token.expose().to_owned();
+        let public = public.map(|address| format!("http://{address}").parse().unwrap());
+        let registry = Registry::linked().unwrap();
+        let serving = Serving::start(store.clone(), registry, context, listen, public, options).await.unwrap();
+        let tenant = Tenant::new(format!("http://{}", serving.address()), token);
+        Self { serving, store, tenant }
+    }
+
+    /// An account with a simulated carrier, its numbers imported.
+    async fn account(&self, sandbox: &Sandbox) -> String {
+        let mut config = sandbox.account();
+        let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
+        let body =
+            json!({"name": sandbox.simulator().provider().display_name(), "provider": provider, "config": config});
+        let account = self.tenant.post("/telephony/configurations", body).await;
+        let id = account["id"].as_str().unwrap().to_owned();
+        self.tenant.post(&format!("/telephony/configurations/{id}/import-numbers"), json!({})).await;
+        id
+    }
+
+    async fn workflow(&self, agent: Value) -> Value {
+        let body = json!({"name": format!("workflow of {agent}"), "agent": agent, "record": true});
+        self.tenant.post("/workflows", body).await["id"].clone()
+    }
+
+    async fn dial(&self, account: &str, workflow: &Value, to: &str) -> Value {
+        let body = json!({"workflow_id": workflow, "configuration_id": account, "to": to});
+        self.tenant.post("/telephony/initiate-call", body).await
+    }
+
+    /// Waits until a call is over and its price is settled.
+    async fn settled(&self, call: &Value) -> Value {
+        let path = format!("/calls/{}", call["id"].as_str().unwrap());
+        let settled = |call: &Value| {
+            call["is_over"] == true && call["cost"]["state"] != "pending" && call["media_state"] != "open"
+        };
+        self.tenant.until(&path, "the end of a call", settled).await
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Runs a test on each database.
+fn on_each_database<F: Future<Output = ()>>(options: &ServiceOptions, test: impl Fn(Gateway) -> F) {
+    let (runtime, folder, postgres) = (runtime(), tempfile::tempdir().unwrap(), Postgres::start());
+    let file = DatabaseUrl::Sqlite(folder.path().join("telephony.db"));
+    for (n, url) in [file, postgres.url().parse().unwrap()].into_iter().enumerate() {
+        println!("on {url}");
+        let recordings: Option<PathBuf> = Some(folder.path().join(format!("recordings-{n}")));
+        let options = ServiceOptions { recordings, ..options.clone() };
+        runtime.block_on(async { test(Gateway::start(&url, KeyRing::generate(), options).await).await });
+    }
+}
+
+/// Runs a test for every carrier at the same time.
+async fn with_every_carrier<F: Future<Output = ()>>(test: impl Fn(&'static SimulatorDescriptor) -> F) {
+    let carriers = registered();
+    assert!(carriers.len() >= 2, "the providers of this repository are linked");
+    futures_util::future::join_all(carriers.into_iter().map(test)).await;
+}
+
+fn rang(sandbox: &Sandbox) -> usize {
+    sandbox.observations().iter().filter(|seen| matches!(seen, Observation::HandsetRang { .. })).count()
+}
+
+#[test]
+fn an_outbound_call_of_every_carrier() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "dialogue"})).await;
+        with_every_carrier(async |simulator| {
+            let sandbox = Sandbox::start(simulator, quick()).await.unwrap();
+            let account = gateway.account(&sandbox).await;
+            let call = gateway.dial(&account, &workflow, TALKS).await;
+            assert_eq!(call["dial_state"], "accepted", "{call}");
+            let call = gateway.settled(&call).await;
+            let name = simulator.provider().name();
+            assert_eq!(
+                (&call["status"], &call["media"]["ended_by"]),
+                (&json!("completed"), &json!("agent")),
+                "{name}: {call}"
+            );
+            assert_eq!(call["cost"]["state"], "rated", "{name}: {call}");
+            assert!(call["duration_secs"].as_u64().unwrap() > 5, "{name}: {call}");
+            let path = format!("/calls/{}", call["id"].as_str().unwrap());
+            let events = gateway.tenant.get(&format!("{path}/events")).await;
+            let events: Vec<&str> =
+                events.as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+            assert!(events.contains(&"asks what to do") && events.contains(&"completed"), "{name}: {events:?}");
+            let wav = gateway.tenant.client.get(format!("{}/api/v1{path}/recording", gateway.tenant.base));
+            let wav = wav.bearer_auth(&gateway.tenant.token).send().await.unwrap().bytes().await.unwrap();
+            assert!(wav.starts_with(b"RIFF") && wav.len() > 200_000, "{name}: {} bytes", wav.len());
+            assert_eq!(gateway.tenant.post(&format!("{path}/hang-up"), json!({})).await["outcome"], "already_ended");
+            sandbox.stop().await;
+        })
+        .await;
+        assert_eq!(gateway.tenant.get("/organization").await["concurrent_calls"], 0);
+        gateway.serving.stop().await;
+    });
+}
+
+#[test]
+fn an_inbound_call_of_every_carrier() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "dialogue"})).await;
+        with_every_carrier(async |simulator| {
+            let sandbox = Sandbox::start(simulator, quick()).await.unwrap();
+            let account = gateway.account(&sandbox).await;
+            let name = simulator.provider().name();
+            let numbers = gateway.tenant.get("/telephony/phone-numbers").await;
+            let own = numbers.as_array().unwrap().iter().find(|number| number["configuration_id"] == account).unwrap();
+            let path = format!("/telephony/phone-numbers/{}", own["id"].as_str().unwrap());
+            let (status, _) = gateway.tenant.ask(Method::PATCH, &path, Some(json!({"workflow_id": workflow}))).await;
+            assert_eq!(status, 200);
+            let called = own["number"].as_str().unwrap();
+            let id = sandbox.call_in(TALKS, called).await.unwrap();
+            let list = format!("/calls?direction=inbound&configuration_id={account}");
+            let listed = gateway.tenant.until(&list, "an inbound call", |page| page["calls"][0].is_object()).await;
+            let call = gateway.settled(&listed["calls"][0]).await;
+            assert_eq!(call["status"], "completed", "{name}: {call}");
+            assert_eq!((&call["from"], &call["has_recording"]), (&json!(TALKS), &json!(true)), "{name}: {call}");
+            let handset = sandbox.handset(&id).unwrap();
+            assert!(handset.heard.len() > 16_000, "{name}: the caller hears the agent");
+            sandbox.stop().await;
+        })
+        .await;
+        gateway.serving.stop().await;
+    });
+}
+
+#[test]
+fn a_call_that_is_not_answered_says_why_and_one_that_cannot_be_placed_is_not_dialled() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        with_every_carrier(async |simulator| {
+            let sandbox = Sandbox::start(simulator, quick()).await.unwrap();
+            let account = gateway.account(&sandbox).await;
+            for (to, status) in [(BUSY, "busy"), (RINGS, "no_answer")] {
+                let call = gateway.dial(&account, &workflow, to).await;
+                let path = format!("/calls/{}", call["id"].as_str().unwrap());
+                let what = format!("{status} of {}", simulator.provider().name());
+                gateway.tenant.until(&path, &what, |call| call["is_over"] == true && call["status"] == status).await;
+            }
+            sandbox.stop().await;
+        })
+        .await;
+        // An account without a number: told so before anybody is asked.
+        let sandbox = Sandbox::start(registered()[0], quick().with_numbers(0)).await.unwrap();
+        let mut config = sandbox.account();
+        let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
+        let body = json!({"name": "bare", "provider": provider, "config": config});
+        let bare = gateway.tenant.post("/telephony/configurations", body).await;
+        let call = json!({"workflow_id": workflow, "configuration_id": bare["id"], "to": TALKS});
+        let refused = gateway.tenant.refused(Method::POST, "/telephony/initiate-call", call).await;
+        assert_eq!(refused, (422, vec!["from".to_owned()]));
+        assert_eq!(sandbox.observations().len(), 0);
+        for (body, field) in [
+            (json!({"workflow_id": workflow, "to": "0123"}), "to"),
+            (json!({"workflow_id": workflow, "to": TALKS, "from": "x"}), "from"),
+            (json!({"workflow_id": bare["id"], "to": TALKS}), "workflow_id"),
+            (json!({"workflow_id": workflow, "to": TALKS, "configuration_id": workflow}), "configuration_id"),
+            (json!({"workflow_id": workflow, "to": TALKS, "ring_timeout_secs": 0}), "ring_timeout_secs"),
+            (json!({"workflow_id": workflow, "to": TALKS, "digits_on_answer": "x"}), "digits_on_answer"),
+        ] {
+            let (status, fields) = gateway.tenant.refused(Method::POST, "/telephony/initiate-call", body).await;
+            assert_eq!((status, fields), (422, vec![field.to_owned()]));
+        }
+        gateway.serving.stop().await;
+    });
+}
+
+#[test]
+fn one_call_for_one_key_and_no_more_than_there_are_places() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        let sandbox = Sandbox::start(registered()[0], quick().with_ring(Duration::from_secs(20))).await.unwrap();
+        let account = gateway.account(&sandbox).await;
+        let body = json!({"workflow_id": workflow, "configuration_id": account, "to": TALKS});
+        let attempt = async |body: &Value| {
+            let request = gateway.tenant.client.post(format!("{}/api/v1/telephony/initiate-call", gateway.tenant.base));
+            let request = request.bearer_auth(&gateway.tenant.token).header("idempotency-key", "order-7").json(body);
+            let response = request.send().await.unwrap();
+            (response.status().as_u16(), response.json::<Value>().await.unwrap())
+        };
+        let attempts = futures_util::future::join_all((0..6).map(|_| attempt(&body))).await;
+        let ids: std::collections::BTreeSet<_> = attempts.iter().map(|(_, call)| call["id"].to_string()).collect();
+        assert_eq!(ids.len(), 1, "{attempts:#?}");
+        assert_eq!(attempts.iter().filter(|(status, _)| *status == 201).count(), 1, "{attempts:#?}");
+        let other = json!({"workflow_id": workflow, "configuration_id": account, "to": BUSY});
+        let (status, problem) = attempt(&other).await;
+        assert_eq!((status, &problem["errors"][0]["field"]), (422, &json!("Idempotency-Key")), "{problem}");
+        sandbox.wait_for(|seen| matches!(seen, Observation::HandsetRang { .. })).await;
+        assert_eq!(rang(&sandbox), 1);
+
+        let most = json!({"max_concurrent_calls": 1});
+        assert_eq!(gateway.tenant.ask(Method::PATCH, "/organization", Some(most)).await.0, 200);
+        let request = gateway.tenant.client.post(format!("{}/api/v1/telephony/initiate-call", gateway.tenant.base));
+        let refused = request.bearer_auth(&gateway.tenant.token).json(&body).send().await.unwrap();
+        assert_eq!(refused.status(), 429);
+        assert!(refused.headers().contains_key("retry-after"));
+        // Somebody who calls then is told that the line is busy.
+        let numbers = gateway.tenant.get("/telephony/phone-numbers").await;
+        let path = format!("/telephony/phone-numbers/{}", numbers[0]["id"].as_str().unwrap());
+        gateway.tenant.ask(Method::PATCH, &path, Some(json!({"workflow_id": workflow}))).await;
+        let id = sandbox.call_in(TALKS, numbers[0]["number"].as_str().unwrap()).await.unwrap();
+        let over = |seen: &Observation| matches!(seen, Observation::CallEnded { call, .. } if *call == id);
+        let Observation::CallEnded { cause, .. } = sandbox.wait_for(over).await else { unreachable!() };
+        assert!(matches!(cause, EndCause::Rejected | EndCause::Application), "{cause:?}");
+        // Hanging up gives the place back.
+        let path = format!("/calls/{}", attempts[0].1["id"].as_str().unwrap());
+        let known = |call: &Value| call["carrier_call_id"].is_string();
+        gateway.tenant.until(&path, "the carrier's id", known).await;
+        gateway.tenant.post(&format!("{path}/hang-up"), json!({})).await;
+        gateway.tenant.until("/organization", "a free place", |seen| seen["concurrent_calls"] == 0).await;
+        sandbox.stop().await;
+        gateway.serving.stop().await;
+    });
+}
+
+#[test]
+fn a_dial_without_an_answer_is_found_again_and_not_repeated() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        with_every_carrier(async |simulator| {
+            let sandbox = Sandbox::start(simulator, quick()).await.unwrap();
+            let account = gateway.account(&sandbox).await;
+            sandbox.set_faults(Faults::none().with_rest(RestFault::CutAfter));
+            let call = gateway.dial(&account, &workflow, HANGS_UP).await;
+            let path = format!("/calls/{}", call["id"].as_str().unwrap());
+            let over = gateway.tenant.until(&path, "the end", |call| call["is_over"] == true).await;
+            let name = simulator.provider().name();
+            assert_eq!(
+                (&over["dial_state"], &over["status"]),
+                (&json!("accepted"), &json!("completed")),
+                "{name}: {over}"
+            );
+            assert_eq!(rang(&sandbox), 1, "{name}");
+            sandbox.stop().await;
+        })
+        .await;
+        gateway.serving.stop().await;
+    });
+}
+
+#[test]
+fn webhooks_that_are_lost_repeated_or_late_end_in_the_same_state() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        with_every_carrier(async |simulator| {
+            let sandbox = Sandbox::start(simulator, quick()).await.unwrap();
+            let account = gateway.account(&sandbox).await;
+            for faults in [WebhookFaults::lost(), WebhookFaults::copies(3), WebhookFaults::reordered()] {
+                sandbox.set_faults(Faults::none().with_webhooks(faults));
+                let call = gateway.dial(&account, &workflow, HANGS_UP).await;
+                let path = format!("/calls/{}", call["id"].as_str().unwrap());
+                let over = gateway.tenant.until(&path, "the end", |call| call["is_over"] == true).await;
+                assert_eq!(over["status"], "completed", "{} {faults:?}: {over}", simulator.provider().name());
+            }
+            sandbox.stop().await;
+        })
+        .await;
+        gateway.serving.stop().await;
+    });
+}
+
+#[test]
+fn no_call_outlives_the_longest() {
+    let options = ServiceOptions { max_call_duration: Duration::from_millis(1_500), ..impatient() };
+    on_each_database(&options, async |gateway| {
+        // Two that say back what they hear would talk for ever.
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        with_every_carrier(async |simulator| {
+            let sandbox = Sandbox::start(simulator, quick()).await.unwrap();
+            let account = gateway.account(&sandbox).await;
+            let call = gateway.dial(&account, &workflow, TALKS).await;
+            let path = format!("/calls/{}", call["id"].as_str().unwrap());
+            let over = gateway.tenant.until(&path, "the end", |call| call["is_over"] == true).await;
+            assert_eq!(over["status"], "completed", "{}: {over}", simulator.provider().name());
+            sandbox.stop().await;
+        })
+        .await;
+        gateway.serving.stop().await;
+    });
+}
+
+/// A network on which the gateway stops, as if killed, at a step of the request for a call.
+#[derive(Debug)]
+struct Stops {
+    network: ReqwestTransport,
+    before: bool,
+    stopped: Arc<Notify>,
+}
+
+#[async_trait::async_trait]
+impl Transport for Stops {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+        let is_dial = request.method() == http::Method::POST && !request.body().is_empty();
+        if is_dial && self.before {
+            self.stopped.notify_one();
+            std::future::pending::<()>().await;
+        }
+        let answer = self.network.send(request).await;
+        if is_dial {
+            self.stopped.notify_one();
+            std::future::pending::<()>().await;
+        }
+        answer
+    }
+}
+
+#[test]
+fn a_gateway_that_is_killed_while_it_dials_never_dials_again() {
+    for before in [true, false] {
+        let (folder, keys) = (tempfile::tempdir().unwrap(), KeyRing::generate());
+        let url = DatabaseUrl::Sqlite(folder.path().join("telephony.db"));
+        let carrier = runtime();
+        let sandbox = carrier.block_on(Sandbox::start(registered()[0], quick())).unwrap();
+        let first = runtime();
+        let (address, id) = first.block_on(async {
+            let stopped = Arc::new(Notify::new());
+            let network = Stops { network: ReqwestTransport::new().unwrap(), before, stopped: stopped.clone() };
+            let context = ProviderContext::with_transport(Arc::new(network));
+            let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
+            let gateway = Gateway::start_with(&url, keys.clone(), impatient(), context, anywhere, None).await;
+            let workflow = gateway.workflow(json!({"type": "echo"})).await;
+            let mut config = sandbox.account();
+            let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
+            let from = sandbox.numbers()[0].as_e164().to_owned();
+            let body = json!({"name": "main", "provider": provider, "config": config, "default_from": from});
+            gateway.tenant.post("/telephony/configurations", body).await;
+            let tenant = gateway.tenant.clone();
+            let call = json!({"workflow_id": workflow, "to": HANGS_UP});
+            tokio::spawn(async move { tenant.ask(Method::POST, "/telephony/initiate-call", Some(call)).await });
+            stopped.notified().await;
+            let page = gateway.tenant.get("/calls").await;
+            assert_eq!(
+                page["calls"][0]["dial_state"], "intended",
+                "the intent is durable before the carrier is asked: {page}"
+            );
+            (gateway.serving.address(), page["calls"][0]["id"].clone())
+        });
+        // Everything that was under way is gone, in the middle of it.
+        first.shutdown_background();
+        let second = runtime();
+        second.block_on(async {
+            let options = ServiceOptions { unknown_until: Duration::from_secs(2), ..impatient() };
+            let context = ProviderContext::network().unwrap();
+            let gateway = Gateway::start_with(&url, keys, options, context, address, None).await;
+            let path = format!("/calls/{}", id.as_str().unwrap());
+            let over = gateway.tenant.until(&path, "the end", |call| call["is_over"] == true).await;
+            let expected = if before { ("unknown", "failed") } else { ("accepted", "completed") };
+            assert_eq!((over["dial_state"].as_str().unwrap(), over["status"].as_str().unwrap()), expected, "{over}");
+            assert_eq!(gateway.tenant.get("/organization").await["concurrent_calls"], 0);
+            gateway.serving.stop().await;
+        });
+        assert_eq!(rang(&sandbox), usize::from(!before), "before: {before}");
+        carrier.block_on(sandbox.stop());
+    }
+}
+
+/// Hands each connection to the next of several gateways, and to those that still listen.
+async fn in_turn(listener: TcpListener, gateways: Vec<SocketAddr>) {
+    let turn = AtomicUsize::new(0);
+    while let Ok((mut from, _)) = listener.accept().await {
+        let first = turn.fetch_add(1, Ordering::Relaxed);
+        let order: Vec<SocketAddr> = (0..gateways.len()).map(|n| gateways[(first + n) % gateways.len()]).collect();
+        tokio::spawn(async move {
+            for gateway in order {
+                if let Ok(mut to) = TcpStream::connect(gateway).await {
+                    let _either_side_closed = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn two_gateways_share_a_database_and_one_finishes_what_the_other_began() {
+    let (postgres, keys, outside) = (Postgres::start(), KeyRing::generate(), runtime());
+    let url: DatabaseUrl = postgres.url().parse().unwrap();
+    let bind = || std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let (one, other) = (bind(), bind());
+    let (sandboxes, front) = outside.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let front = listener.local_addr().unwrap();
+        tokio::spawn(in_turn(listener, vec![one, other]));
+        let mut sandboxes = Vec::new();
+        for simulator in registered() {
+            sandboxes.push(Sandbox::start(simulator, quick()).await.unwrap());
+        }
+        (sandboxes, front)
+    });
+    let start = async |listen: SocketAddr| {
+        let context = ProviderContext::network().unwrap();
+        Gateway::start_with(&url, keys.clone(), impatient(), context, listen, Some(front)).await
+    };
+    let (first, second) = (runtime(), runtime());
+    let gateway = first.block_on(start(one));
+    let survivor = second.block_on(start(other));
+    let calls: Vec<Value> = first.block_on(async {
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        let mut calls = Vec::new();
+        for sandbox in &sandboxes {
+            let account = gateway.account(sandbox).await;
+            // Webhooks, sockets and questions of one call reach both.
+            let short = gateway.dial(&account, &workflow, HANGS_UP).await;
+            let path = format!("/calls/{}", short["id"].as_str().unwrap());
+            let over = survivor.tenant.until(&path, "the end of a short call", |call| call["is_over"] == true).await;
+            assert_eq!(over["status"], "completed", "{over}");
+            calls.push(gateway.dial(&account, &workflow, TALKS).await);
+        }
+        for call in &calls {
+            let path = format!("/calls/{}", call["id"].as_str().unwrap());
+            survivor.tenant.until(&path, "the answer", |call| call["status"] == "in_progress").await;
+        }
+        calls
+    });
+    // One is gone in the middle of every call.
+    drop(gateway);
+    first.shutdown_background();
+    second.block_on(async {
+        // The connections of its client were carried by what is gone.
+        let survivor = Gateway { tenant: Tenant::new(&survivor.tenant.base, &survivor.tenant.token), ..survivor };
+        for call in &calls {
+            let path = format!("/calls/{}", call["id"].as_str().unwrap());
+            let (status, _) = survivor.tenant.ask(Method::POST, &format!("{path}/hang-up"), Some(json!({}))).await;
+            assert_eq!(status, 200, "{call}");
+            let over = survivor.settled(call).await;
+            assert_eq!((&over["status"], &over["cost"]["state"]), (&json!("completed"), &json!("rated")), "{over}");
+        }
+        assert_eq!(survivor.tenant.get("/organization").await["concurrent_calls"], 0);
+        assert!(survivor.store.ping().await.is_ok());
+        survivor.serving.stop().await;
+    });
+    outside.block_on(async {
+        for sandbox in sandboxes {
+            sandbox.stop().await;
+        }
+    });
+}
