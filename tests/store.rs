@@ -286,8 +286,10 @@ fn a_ledger_moves_a_call_forward_only() {
         assert_eq!(store.slots_taken(owner).await.unwrap(), 0, "its place is free");
         let late = store.append(run.id, "webhook", &[status("3", CallStatus::Ringing)], now).await.unwrap().unwrap();
         assert_eq!((late.run.summary.status, late.ended_now), (Some(CallStatus::Completed), false));
-        let unrated = store.unrated_runs(10).await.unwrap();
+        let pauses = Duration::from_secs(60)..=Duration::from_secs(600);
+        let unrated = store.take_unrated_runs(pauses.clone(), 10).await.unwrap();
         assert!(unrated.iter().any(|unrated| unrated.id == run.id));
+        assert!(store.take_unrated_runs(pauses, 10).await.unwrap().is_empty(), "it has just been asked for");
         let cost = CallCost::rated(Money::parse("0.0085", "USD").unwrap());
         let rated = CallEvent::new(call(), "cost", CallEventKind::Cost { cost: cost.clone() });
         let priced = store.append(run.id, "rest", &[rated], now).await.unwrap().unwrap().run;
@@ -458,7 +460,12 @@ fn calls_are_listed_newest_first_page_by_page() {
         let future = Timestamp::now_utc() + Duration::from_secs(60);
         assert_eq!(count(RunFilter { since: Some(future), ..RunFilter::default() }).await, 0);
         assert_eq!(count(RunFilter { until: Some(future), ..RunFilter::default() }).await, 5);
-        assert_eq!(store.quiet_runs(future, 10).await.unwrap().len(), 4, "one of five is over");
+        let pause = Duration::from_secs(60);
+        assert!(store.take_quiet_runs(future - 2 * pause, pause, 10).await.unwrap().is_empty(), "all were heard of");
+        let take = async |limit| store.take_quiet_runs(future, pause, limit).await.unwrap().len();
+        let taken = tokio::join!(take(2), take(2), take(10));
+        assert_eq!(taken.0 + taken.1 + taken.2, 4, "one of five is over, and each is given out once: {taken:?}");
+        assert_eq!(take(10).await, 0);
     });
 }
 

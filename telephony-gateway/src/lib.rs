@@ -6,7 +6,10 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | [`server`] | the listener and its routes |
+//! | [`service`] | calls that survive: placed, answered, followed and priced over the store, by one gateway or several |
+//! | [`store`] | accounts, numbers, workflows, runs and their ledger, in SQLite or PostgreSQL; secrets encrypted |
+//! | [`api`] | the HTTP interface under `/api/v1`, and its description |
+//! | [`server`] | the listener of a program that places single calls, without a store |
 //! | [`ledger`], [`reducer`] | what happened to a call, and what that adds up to |
 //! | [`media`], [`agent`] | a call's audio without a socket, and who hears and speaks it |
 //! | [`place_call`](place_call()) | one outbound call from dialling to the bill |
@@ -14,7 +17,8 @@
 //!
 //! A gateway with a provider of your own is a program of a few lines: name the crate, so that it is linked, and run.
 //!
-//! ```ignore
+//! ```no_run
+//! # extern crate std as telephony_acme;
 //! use telephony_acme as _;
 //!
 //! fn main() -> std::process::ExitCode {

@@ -93,13 +93,17 @@ CREATE TABLE workflow_run (
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
-    ended_at BIGINT
+    ended_at BIGINT,
+    -- From when on the carrier may be asked again how the call is, and what it cost: who moves it asks.
+    look_at BIGINT NOT NULL DEFAULT 0,
+    price_at BIGINT NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX workflow_run_idempotency ON workflow_run (organization_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 CREATE INDEX workflow_run_of_organization ON workflow_run (organization_id, id);
 CREATE INDEX workflow_run_call ON workflow_run (configuration_id, call_id);
-CREATE INDEX workflow_run_open ON workflow_run (is_over, updated_at);
+CREATE INDEX workflow_run_open ON workflow_run (is_over, look_at);
+CREATE INDEX workflow_run_unrated ON workflow_run (price_at) WHERE cost_state = 'pending';
 
 -- The ledger: rows are added and never changed.
 CREATE TABLE call_event (

@@ -93,13 +93,17 @@ CREATE TABLE workflow_run (
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
-    ended_at INTEGER
+    ended_at INTEGER,
+    -- From when on the carrier may be asked again how the call is, and what it cost: who moves it asks.
+    look_at INTEGER NOT NULL DEFAULT 0,
+    price_at INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX workflow_run_idempotency ON workflow_run (organization_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 CREATE INDEX workflow_run_of_organization ON workflow_run (organization_id, id);
 CREATE INDEX workflow_run_call ON workflow_run (configuration_id, call_id);
-CREATE INDEX workflow_run_open ON workflow_run (is_over, updated_at);
+CREATE INDEX workflow_run_open ON workflow_run (is_over, look_at);
+CREATE INDEX workflow_run_unrated ON workflow_run (price_at) WHERE cost_state = 'pending';
 
 -- The ledger: rows are added and never changed.
 CREATE TABLE call_event (

@@ -267,16 +267,7 @@ pub(super) async fn import_numbers(
     let account = account(&service, caller, id).await?;
     let provider = service.provider(&account)?;
     let owned = provider.get_available_phone_numbers().await.map_err(ServiceError::from)?;
-    let numbers: Vec<NewNumber> = owned
-        .into_iter()
-        .filter(|owned| owned.voice)
-        .map(|owned| NewNumber {
-            number: owned.number,
-            label: owned.label,
-            country: owned.country,
-            provider_id: owned.provider_id,
-        })
-        .collect();
+    let numbers: Vec<NewNumber> = owned.into_iter().filter(|owned| owned.voice).map(NewNumber::from).collect();
     let added = service.store().import_numbers(caller.organization, id, &numbers).await?;
     Ok(Answer(Imported { found: numbers.len(), added }))
 }

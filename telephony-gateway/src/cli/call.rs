@@ -245,7 +245,7 @@ async fn with_account(file: &Path, arguments: &CallArguments) -> Result<Place, C
 }
 
 /// An account from a file: JSON if it looks like it, else TOML.
-fn read_account(file: &Path) -> Result<Value, CliError> {
+pub(super) fn read_account(file: &Path) -> Result<Value, CliError> {
     let wrong = |reason: String| CliError::Usage(format!("{}: {reason}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
     // The messages of both parsers may quote the line; it may hold a secret.

@@ -5,8 +5,12 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{CliError, render, storage::StorageArguments, table};
-use crate::store::{Organization, Store};
+use super::{
+    CliError, render,
+    storage::{StorageArguments, organization},
+    table,
+};
+use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub(super) struct TokensArguments {
@@ -40,7 +44,7 @@ enum TokensCommand {
 
 pub(super) async fn tokens(arguments: TokensArguments) -> Result<u8, CliError> {
     let store = arguments.storage.open().await?;
-    let owner = organization(&store, arguments.organization.as_deref()).await?.id;
+    let owner = organization(&store, arguments.organization.as_deref()).await?.0.id;
     let text = match arguments.command {
         TokensCommand::Create { name } => {
             crate::service::check_name(&name).map_err(|error| CliError::Usage(error.to_string()))?;
@@ -126,16 +130,4 @@ pub(super) async fn keys(arguments: KeysArguments) -> Result<u8, CliError> {
         writeln!(io::stdout(), "The other keys of TELEPHONY_MASTER_KEY are not needed any more.")?;
     }
     Ok(0)
-}
-
-async fn organization(store: &Store, name: Option<&str>) -> Result<Organization, CliError> {
-    let organizations = store.organizations().await?;
-    let found = match name {
-        Some(name) => organizations.iter().find(|organization| organization.name == name),
-        None => organizations.first(),
-    };
-    found.cloned().ok_or_else(|| match name {
-        Some(name) => CliError::Usage(format!("there is no organization {name:?}")),
-        None => CliError::Usage("there is no organization yet: `telephony serve` makes the first".to_owned()),
-    })
 }

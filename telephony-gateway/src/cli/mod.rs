@@ -1,5 +1,6 @@
 //! The command line.
 
+mod accounts;
 mod call;
 mod manage;
 mod providers;
@@ -38,6 +39,12 @@ enum Command {
     Providers(providers::ProvidersArguments),
     /// Run a simulated carrier by itself, for programs of your own to call through
     Simulate(simulate::SimulateArguments),
+    /// Carrier accounts: add, list, show, test, remove
+    Config(accounts::ConfigArguments),
+    /// Phone numbers: import them from a carrier, and say what answers them
+    Numbers(accounts::NumbersArguments),
+    /// Workflows: what calls are for
+    Workflows(accounts::WorkflowsArguments),
     /// Make, list and revoke tokens for the HTTP API
     Tokens(manage::TokensArguments),
     /// Change the key that secrets are encrypted with
@@ -107,6 +114,9 @@ pub fn run() -> ExitCode {
             Command::Providers(arguments) => providers::run(&arguments),
             Command::Simulate(arguments) => simulate::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Config(arguments) => accounts::config(arguments).await,
+            Command::Numbers(arguments) => accounts::numbers(arguments).await,
+            Command::Workflows(arguments) => accounts::workflows(arguments).await,
             Command::Tokens(arguments) => manage::tokens(arguments).await,
             Command::Keys(arguments) => manage::keys(arguments).await,
         }
@@ -132,7 +142,10 @@ fn status_of(error: &CliError) -> u8 {
     let telephony = match error {
         CliError::Registry(RegistryError::Provider(error)) => error,
         CliError::PlaceCall(crate::PlaceCallError::Telephony(error)) => error,
-        CliError::Usage(_) | CliError::Registry(_) | CliError::Gateway(_) => return 2,
+        CliError::Usage(_)
+        | CliError::Registry(_)
+        | CliError::Gateway(_)
+        | CliError::Store(crate::store::StoreError::Conflict { .. }) => return 2,
         _ => return 1,
     };
     match telephony {

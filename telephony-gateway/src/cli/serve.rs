@@ -10,17 +10,14 @@ use clap::Args;
 use telephony_core::{ProviderContext, Url};
 use tracing::info;
 
-use super::{CliError, registry, storage::StorageArguments};
+use super::{
+    CliError, registry,
+    storage::{StorageArguments, organization},
+};
 use crate::{
     service::{ServiceOptions, Serving},
     store::{Organization, Store},
 };
-
-/// The name of the organization that a first start makes.
-const FIRST_ORGANIZATION: &str = "default";
-
-/// How many calls it may have at the same time.
-const FIRST_LIMIT: u32 = 10;
 
 /// How long the link of a first start is good.
 const LINK_IS_GOOD: Duration = Duration::from_secs(24 * 3600);
@@ -44,7 +41,7 @@ pub(super) struct ServeArguments {
 
 pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
     let store = arguments.storage.open().await?;
-    let (organization, is_first_start) = organization(&store).await?;
+    let (organization, is_first_start) = organization(&store, None).await?;
     let context = ProviderContext::network()?;
     let options = ServiceOptions {
         recordings: Some(arguments.storage.data.join("recordings")),
@@ -57,22 +54,15 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
         true => serving.service().start_sandbox(organization.id).await?,
         false => Vec::new(),
     };
+    let ended = ended()?;
     introduce(&arguments, &serving, &store, &organization, is_first_start).await?;
-    ended().await?;
+    ended.await?;
     info!("The gateway ends: no new requests are taken.");
     for sandbox in sandboxes {
         sandbox.stop().await;
     }
     serving.stop().await;
     Ok(0)
-}
-
-/// The organization that is there, or the first one.
-async fn organization(store: &Store) -> Result<(Organization, bool), CliError> {
-    match store.organizations().await?.into_iter().next() {
-        Some(organization) => Ok((organization, false)),
-        None => Ok((store.create_organization(FIRST_ORGANIZATION, FIRST_LIMIT).await?, true)),
-    }
 }
 
 async fn introduce(
@@ -104,17 +94,20 @@ async fn introduce(
     Ok(())
 }
 
-/// Waits for Ctrl-C, or for what a supervisor sends.
-async fn ended() -> Result<(), CliError> {
+/// Waits for Ctrl-C, or for what a supervisor sends: from the moment this is called, not from the first poll.
+fn ended() -> io::Result<impl Future<Output = io::Result<()>>> {
     #[cfg(unix)]
     {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-            _ = terminate.recv() => {}
-        }
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            Ok(())
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await?;
-    Ok(())
+    Ok(tokio::signal::ctrl_c())
 }

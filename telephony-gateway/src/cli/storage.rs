@@ -6,7 +6,25 @@ use clap::Args;
 use telephony_core::Secret;
 
 use super::CliError;
-use crate::store::{DatabaseUrl, KeyRing, Store};
+use crate::store::{DatabaseUrl, KeyRing, Organization, Store};
+
+/// The name of the organization that a first start makes, and how many calls it may have at the same time.
+const FIRST_ORGANIZATION: &str = "default";
+const FIRST_LIMIT: u32 = 10;
+
+/// An organization by its name; without one, the first, which is made if there is none. The second value says whether it was.
+pub(super) async fn organization(store: &Store, name: Option<&str>) -> Result<(Organization, bool), CliError> {
+    let organizations = store.organizations().await?;
+    let found = match name {
+        Some(name) => organizations.into_iter().find(|organization| organization.name == name),
+        None => organizations.into_iter().next(),
+    };
+    match (found, name) {
+        (Some(found), _) => Ok((found, false)),
+        (None, Some(name)) => Err(CliError::Usage(format!("there is no organization {name:?}"))),
+        (None, None) => Ok((store.create_organization(FIRST_ORGANIZATION, FIRST_LIMIT).await?, true)),
+    }
+}
 
 /// The names of the files in the folder.
 const DATABASE: &str = "telephony.db";
@@ -15,14 +33,14 @@ const KEY_FILE: &str = "telephony.key";
 #[derive(Clone, Debug, Args)]
 pub(super) struct StorageArguments {
     /// The folder of the database, its key and the recordings
-    #[arg(long, value_name = "FOLDER", default_value = "telephony-data", env = "TELEPHONY_DATA")]
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "telephony-data", env = "TELEPHONY_DATA")]
     pub(super) data: PathBuf,
     /// The database: `sqlite:` and a file, or postgres://… [default: telephony.db in the folder]
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database: Option<String>,
     /// The master keys that secrets are encrypted with: base64 of 32 bytes, several separated by commas, the newest first [default: the
     /// file telephony.key in the folder, made on the first start]
-    #[arg(long, value_name = "KEYS", env = "TELEPHONY_MASTER_KEY", hide_env_values = true, value_parser = secret)]
+    #[arg(long, global = true, value_name = "KEYS", env = "TELEPHONY_MASTER_KEY", hide_env_values = true, value_parser = secret)]
     master_key: Option<Secret>,
 }
 

@@ -1,13 +1,12 @@
 //! What nobody tells us by itself: calls that went quiet, calls that last too long, dials whose outcome is not known, prices.
 
-use std::{collections::HashMap, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde_json::json;
 use telephony_core::{
     CallCost, CallEvent, CallEventKind, CallRef, CallSnapshot, CallState, CallStatus, Capability, StatusChange,
-    TelephonyError, Timestamp, WorkflowRunId, error_chain,
+    TelephonyError, Timestamp, error_chain,
 };
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Service, ServiceError};
@@ -16,36 +15,23 @@ use crate::store::{DialState, StoredRun};
 /// How many calls are asked about in one round.
 const MOST_AT_ONCE: u32 = 100;
 
-/// The first pause between two questions for a price; each is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// The shortest and the longest pause between two questions for a price.
+const PRICE_PAUSES: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(600);
 
 /// Asks about quiet calls, and for the prices of calls that are over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reconciler {
-    quiet: HashMap<WorkflowRunId, Quiet>,
-    prices: HashMap<WorkflowRunId, Asked>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Quiet {
-    /// When it is asked about next.
-    next: Instant,
-    /// Whether the carrier has said that it is over, and not how: that comes by webhook, which may be on its way.
-    over: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    next: Instant,
-    pause: Duration,
+    /// Whatever came before went by while this gateway was not there to hear it.
+    started: Timestamp,
 }
 
 impl Reconciler {
+    pub(super) fn new() -> Self {
+        Self { started: Timestamp::now_utc() }
+    }
+
     /// Goes on until the service ends.
-    pub(super) async fn run(mut self, service: Service) {
+    pub(super) async fn run(self, service: Service) {
         let mut every = tokio::time::interval(service.options().reconcile_every);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -56,69 +42,61 @@ impl Reconciler {
         }
     }
 
-    async fn round(&mut self, service: &Service) -> Result<(), ServiceError> {
+    async fn round(&self, service: &Service) -> Result<(), ServiceError> {
         let (time, options) = (Timestamp::now_utc(), service.options());
-        let runs = service.store().quiet_runs(time - options.ask_after, MOST_AT_ONCE).await?;
-        self.quiet.retain(|id, _| runs.iter().any(|run| run.id == *id));
-        for run in runs {
+        // A gateway that has just started asks at once.
+        let unheard_since = self.started.max(time - options.ask_after);
+        for run in service.store().take_quiet_runs(unheard_since, options.ask_after, MOST_AT_ONCE).await? {
             let id = run.id;
-            let now = Instant::now();
-            let quiet = self.quiet.entry(id).or_insert(Quiet { next: now, over: false });
-            if quiet.next > now {
-                continue;
-            }
-            quiet.next = now + options.ask_after;
-            if let Err(error) = look_after(service, run, &mut quiet.over).await {
+            let quiet_for = time - run.updated_at.max(self.started);
+            if let Err(error) = look_after(service, run, quiet_for > options.ask_after * 2).await {
                 warn!(run = %id, error = error_chain(&error), "A quiet call could not be asked about.");
             }
         }
         let lost = json!({"ended_by": "lost", "ended_because": "the gateway that carried the stream has stopped"});
         service.store().close_lost_media(time - options.media_ends_within, &lost).await?;
-        let unrated = service.store().unrated_runs(MOST_AT_ONCE).await?;
-        self.prices.retain(|id, _| unrated.iter().any(|run| run.id == *id));
-        for run in unrated {
-            self.price(service, run).await?;
-        }
-        Ok(())
-    }
-
-    async fn price(&mut self, service: &Service, run: StoredRun) -> Result<(), ServiceError> {
-        let now = Instant::now();
-        let asked = self.prices.entry(run.id).or_insert(Asked { next: now, pause: FIRST_PAUSE });
-        if asked.next > now {
-            return Ok(());
-        }
-        asked.next = now + asked.pause;
-        asked.pause = (asked.pause * 2).min(LONGEST_PAUSE);
-        let provider = match service.provider_of(&run).await {
-            Ok(provider) => provider,
-            // Its account is gone, and with it whoever could tell.
-            Err(ServiceError::NotFound { .. }) => return Ok(service.store().give_up_cost(run.id, None).await?),
-            Err(error) => return Err(error),
-        };
-        if !provider.descriptor().capabilities().has(Capability::CallCost) {
-            return Ok(service.store().give_up_cost(run.id, Some(Capability::CallCost)).await?);
-        }
-        match provider.get_call_cost(&run.call).await {
-            Ok(cost @ CallCost::Rated { .. }) => {
-                let event = CallEvent::new(run.call.clone(), "asked:cost", CallEventKind::Cost { cost });
-                service.store().append(run.id, "rest", &[event], Timestamp::now_utc()).await?;
-                service.changed(run.id);
+        for run in service.store().take_unrated_runs(PRICE_PAUSES, MOST_AT_ONCE).await? {
+            let id = run.id;
+            if let Err(error) = price(service, run).await {
+                warn!(run = %id, error = error_chain(&error), "A price could not be asked for.");
             }
-            Ok(_) => {}
-            Err(error) => warn!(run = %run.id, error = error_chain(&error), "A price could not be asked for."),
-        }
-        let over_since = run.ended_at.map(|ended| Timestamp::now_utc() - ended);
-        if over_since.is_some_and(|since| since > service.options().give_up_cost_after) {
-            service.store().give_up_cost(run.id, None).await?;
-            service.changed(run.id);
         }
         Ok(())
     }
 }
 
-/// A call that nothing was heard of for a while.
-async fn look_after(service: &Service, run: StoredRun, over: &mut bool) -> Result<(), ServiceError> {
+/// Asks what a call has cost.
+async fn price(service: &Service, run: StoredRun) -> Result<(), ServiceError> {
+    let provider = match service.provider_of(&run).await {
+        Ok(provider) => provider,
+        // Its account is gone, and with it whoever could tell.
+        Err(ServiceError::NotFound { .. }) => return Ok(service.store().give_up_cost(run.id, None).await?),
+        Err(error) => return Err(error),
+    };
+    if !provider.descriptor().capabilities().has(Capability::CallCost) {
+        return Ok(service.store().give_up_cost(run.id, Some(Capability::CallCost)).await?);
+    }
+    let over_since = run.ended_at.map(|ended| Timestamp::now_utc() - ended);
+    let given_up = over_since.is_some_and(|since| since > service.options().give_up_cost_after);
+    match provider.get_call_cost(&run.call).await {
+        Ok(cost @ CallCost::Rated { .. }) => {
+            let event = CallEvent::new(run.call.clone(), "asked:cost", CallEventKind::Cost { cost });
+            service.store().append(run.id, "rest", &[event], Timestamp::now_utc()).await?;
+        }
+        Ok(_) if given_up => service.store().give_up_cost(run.id, None).await?,
+        Err(error) if given_up => {
+            warn!(run = %run.id, error = error_chain(&error), "A price could not be asked for, and is given up.");
+            service.store().give_up_cost(run.id, None).await?;
+        }
+        Ok(_) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    service.changed(run.id);
+    Ok(())
+}
+
+/// A call that nothing was heard of for a while. `no_webhook`: nor is anything expected any more.
+async fn look_after(service: &Service, run: StoredRun, no_webhook: bool) -> Result<(), ServiceError> {
     let age = Timestamp::now_utc() - run.created_at;
     if run.call == CallRef::unnamed() {
         // Nobody can be asked about a call that has no name. A dial is never repeated: if it rings, the carrier tells.
@@ -147,7 +125,7 @@ async fn look_after(service: &Service, run: StoredRun, over: &mut bool) -> Resul
             }
             // Of a call that was never answered, how it ended is told by webhook: it gets a moment to come.
             let untold = snapshot.state == CallState::Over && !run.summary.answered;
-            if untold && !std::mem::replace(over, true) {
+            if untold && !no_webhook {
                 return Ok(());
             }
             learn(service, &run, snapshot).await

@@ -50,7 +50,7 @@ impl Serving {
             None => format!("http://{address}").parse().map_err(|_| GatewayError::PublicUrl { reason: "is none" })?,
         };
         let service = Service::new(store, registry, context, public_url, options);
-        let reconciler = tokio::spawn(Reconciler::default().run(service.clone()));
+        let reconciler = tokio::spawn(Reconciler::new().run(service.clone()));
         let router = api::router(service.clone());
         // Frames of 20 ms must not wait for each other.
         let listener = listener.tap_io(|stream| {

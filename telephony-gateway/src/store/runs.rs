@@ -1,6 +1,6 @@
 //! Calls: one row each, made before the carrier is asked; the ledger of what happened; and what a call holds while it lasts.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde_json::Value;
 use telephony_core::{
@@ -644,32 +644,60 @@ impl Store {
         Ok(RunPage { runs, more })
     }
 
-    /// Runs that are not over and that nothing was heard of since a time: the reconciler asks about them.
+    /// Takes runs to ask the carrier about: not over, unheard of since a time, and not taken by anybody for a while. Those that waited
+    /// longest come first, and nobody gets them again before the while is over.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn quiet_runs(&self, since: Timestamp, limit: u32) -> Result<Vec<StoredRun>, StoreError> {
-        let rows: Vec<RunRow> = on!(self.db, read, pool => sqlx::query_as(concat!(
-            "SELECT ", run_columns!(), " FROM workflow_run WHERE is_over = $1 AND updated_at < $2 ORDER BY updated_at LIMIT $3",
+    pub async fn take_quiet_runs(
+        &self,
+        unheard_since: Timestamp,
+        again_after: Duration,
+        limit: u32,
+    ) -> Result<Vec<StoredRun>, StoreError> {
+        let time = now();
+        let rows: Vec<RunRow> = on!(self.db, write, pool => sqlx::query_as(concat!(
+            "UPDATE workflow_run SET look_at = $1
+             WHERE look_at <= $2 AND id IN (
+                 SELECT id FROM workflow_run WHERE is_over = $3 AND look_at <= $2 AND updated_at < $4 ORDER BY look_at LIMIT $5)
+             RETURNING ", run_columns!(),
         ))
+        .bind(after(time, again_after))
+        .bind(time)
         .bind(false)
-        .bind(micros(since))
+        .bind(micros(unheard_since))
         .bind(i64::from(limit))
         .fetch_all(pool)
         .await)?;
         rows.into_iter().map(StoredRun::try_from).collect()
     }
 
-    /// Runs that are over, and whose price is not known yet.
+    /// Takes runs to ask the carrier what they cost: over, without a price, and not taken by anybody for a while: for as long as they were over
+    /// then, which makes each pause about twice the one before, within limits.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn unrated_runs(&self, limit: u32) -> Result<Vec<StoredRun>, StoreError> {
-        let rows: Vec<RunRow> = on!(self.db, read, pool => sqlx::query_as(concat!(
-            "SELECT ", run_columns!(), " FROM workflow_run WHERE is_over = $1 AND cost_state = 'pending' ORDER BY ended_at LIMIT $2",
+    pub async fn take_unrated_runs(
+        &self,
+        pauses: RangeInclusive<Duration>,
+        limit: u32,
+    ) -> Result<Vec<StoredRun>, StoreError> {
+        let time = now();
+        let rows: Vec<RunRow> = on!(self.db, write, pool => sqlx::query_as(concat!(
+            "UPDATE workflow_run SET price_at = CASE
+                 WHEN $1 - COALESCE(ended_at, updated_at) < $2 THEN $1 + $2
+                 WHEN $1 - COALESCE(ended_at, updated_at) > $3 THEN $1 + $3
+                 ELSE $1 + $1 - COALESCE(ended_at, updated_at) END
+             WHERE price_at <= $1 AND id IN (
+                 SELECT id FROM workflow_run WHERE cost_state = 'pending' AND is_over = $4 AND price_at <= $1
+                 ORDER BY price_at LIMIT $5)
+             RETURNING ", run_columns!(),
         ))
+        .bind(time)
+        .bind(after(0, *pauses.start()))
+        .bind(after(0, *pauses.end()))
         .bind(true)
         .bind(i64::from(limit))
         .fetch_all(pool)

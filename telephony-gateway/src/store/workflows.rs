@@ -76,6 +76,12 @@ pub struct NewNumber {
     pub provider_id: Option<String>,
 }
 
+impl From<telephony_core::OwnedNumber> for NewNumber {
+    fn from(owned: telephony_core::OwnedNumber) -> Self {
+        Self { number: owned.number, label: owned.label, country: owned.country, provider_id: owned.provider_id }
+    }
+}
+
 struct WorkflowRow {
     id: Uuid,
     organization_id: Uuid,

@@ -1,0 +1,189 @@
+//! `telephony serve` and what stands beside it, as programs that are started, asked and killed.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use telephony_sandbox::{Observation, Sandbox, SandboxOptions};
+// Links the providers into this test too.
+use telephony_gateway as _;
+
+fn telephony(folder: &Path, arguments: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_telephony"));
+    for variable in ["RUST_LOG", "DATABASE_URL", "TELEPHONY_MASTER_KEY", "TELEPHONY_DATA", "TELEPHONY_PUBLIC_URL"] {
+        program.env_remove(variable);
+    }
+    program.args(arguments).current_dir(folder).output().unwrap()
+}
+
+/// Runs it, and returns what it printed.
+fn said(folder: &Path, arguments: &[&str]) -> String {
+    let output = telephony(folder, arguments);
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{arguments:?}: {out}{err}");
+    out
+}
+
+/// Runs it, and returns why it refused.
+fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let output = telephony(folder, arguments);
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {err}");
+    err
+}
+
+/// A gateway that runs.
+struct Serve {
+    program: Child,
+    /// What it printed until it was ready.
+    introduction: String,
+    /// What it prints afterwards has somewhere to go.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Serve {
+    fn start(folder: &Path, listen: SocketAddr) -> Self {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_telephony"))
+            .args(["serve", "--listen", &listen.to_string()])
+            .current_dir(folder)
+            .env_remove("DATABASE_URL")
+            .env_remove("TELEPHONY_MASTER_KEY")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(program.stdout.take().unwrap());
+        let mut introduction = String::new();
+        while !introduction.contains("The API is described") {
+            assert_ne!(output.read_line(&mut introduction).unwrap(), 0, "it ended: {introduction}");
+        }
+        Self { program, introduction, _output: output }
+    }
+
+    fn end(mut self, signal: &str) -> Option<i32> {
+        let sent = Command::new("kill").args([signal, &self.program.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.program.wait().unwrap().code()
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn accounts_numbers_and_workflows_from_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let simulator = telephony_sandbox::registered()[0];
+    let sandbox = runtime.block_on(Sandbox::start(simulator, SandboxOptions::default())).unwrap();
+    let account = sandbox.account();
+    std::fs::write(folder.join("account.json"), account.to_string()).unwrap();
+
+    assert!(said(folder, &["config", "list"]).contains("no account yet"));
+    said(folder, &["config", "add", "main", "--file", "account.json"]);
+    let shown = said(folder, &["config", "show", "main"]);
+    for secret in telephony_core::config::secret_fields(&simulator.provider().config_schema()) {
+        assert!(!shown.contains(account[&secret].as_str().unwrap()), "{shown}");
+    }
+    assert!(said(folder, &["config", "test", "main"]).starts_with("It works"));
+    assert!(said(folder, &["numbers", "import", "main"]).contains("numbers"));
+    said(folder, &["workflows", "add", "demo", "--record", "--agent", r#"{"type": "echo"}"#]);
+    let number = sandbox.numbers()[0].as_e164().to_owned();
+    let assigned = said(folder, &["numbers", "assign", &number, "demo", "--public-url", "https://voice.example.com"]);
+    assert!(assigned.starts_with("It is done"), "{assigned}");
+    let listed: Value = serde_json::from_str(&said(folder, &["numbers", "list", "--json"])).unwrap();
+    assert!(
+        listed.as_array().unwrap().iter().any(|row| row["number"] == number && row["workflow"] == "demo"),
+        "{listed}"
+    );
+    let token = said(folder, &["tokens", "create", "ci"]);
+    assert!(token.starts_with("tel_") && !said(folder, &["tokens", "list"]).contains(token.trim()));
+    assert!(said(folder, &["keys", "rotate"]).starts_with("1 secrets"));
+    assert!(said(folder, &["config", "test", "main"]).starts_with("It works"), "the new key opens it");
+
+    assert!(refused(folder, &["config", "show", "nonesuch"]).contains("main"));
+    assert!(refused(folder, &["config", "add", "main", "--file", "account.json"]).contains("another called"));
+    assert!(refused(folder, &["config", "add", "x"]).contains("--provider"));
+    let provider = simulator.provider().name().as_str();
+    assert!(
+        refused(folder, &["config", "add", "x", "--provider", provider, "--set", "nonsense=s3cr3t"])
+            .contains("nonsense")
+    );
+    assert!(refused(folder, &["workflows", "add", "x", "--agent", r#"{"type": "magic"}"#]).contains("magic"));
+    assert!(refused(folder, &["tokens", "list", "--organization", "nobody"]).contains("nobody"));
+    assert!(refused(folder, &["config", "list", "--database", "mysql://x"]).contains("postgres://"));
+    said(folder, &["workflows", "remove", "demo"]);
+    said(folder, &["config", "remove", "main"]);
+    assert!(said(folder, &["numbers", "list"]).contains("no number yet"));
+    runtime.block_on(sandbox.stop());
+}
+
+#[test]
+fn a_gateway_that_is_killed_in_the_middle_of_a_call_finds_out_how_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, listen) = (folder.path(), free_address());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let first = Serve::start(folder, listen);
+    assert!(first.introduction.contains("/sign-in/"), "{}", first.introduction);
+    let token = said(folder, &["tokens", "create", "test"]).trim().to_owned();
+    let options = SandboxOptions::default().with_ring(Duration::from_millis(50));
+    let simulator = telephony_sandbox::registered()[0];
+    let (sandbox, path) = runtime.block_on(async {
+        let sandbox = Sandbox::start(simulator, options).await.unwrap();
+        let mut config = sandbox.account();
+        let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
+        let from = sandbox.numbers()[0].as_e164().to_owned();
+        let body = json!({"name": "main", "provider": provider, "config": config, "default_from": from});
+        ask(listen, &token, "/telephony/configurations", Some(body)).await;
+        let workflow = ask(listen, &token, "/workflows", Some(json!({"name": "w", "agent": {"type": "echo"}}))).await;
+        let body = json!({"workflow_id": workflow["id"], "to": "+12025550100"});
+        let call = ask(listen, &token, "/telephony/initiate-call", Some(body)).await;
+        sandbox.wait_for(|seen| matches!(seen, Observation::StreamOpened { .. })).await;
+        (sandbox, format!("/calls/{}", call["id"].as_str().unwrap()))
+    });
+    assert_eq!(first.end("-KILL"), None, "it had no time to say goodbye");
+    let second = Serve::start(folder, listen);
+    assert!(!second.introduction.contains("/sign-in/"), "a link is printed once: {}", second.introduction);
+    runtime.block_on(async {
+        // Its stream is gone, and with it the call; whether the carrier's webhook comes before the gateway is back or after, or it must
+        // ask: it finds out.
+        ask(listen, &token, &format!("{path}/hang-up"), Some(json!({}))).await;
+        let began = Instant::now();
+        loop {
+            let call = ask(listen, &token, &path, None).await;
+            if call["is_over"] == true {
+                assert_eq!((&call["status"], &call["dial_state"]), (&json!("completed"), &json!("accepted")), "{call}");
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{call}");
+            tokio::task::yield_now().await;
+        }
+        let rang = sandbox.observations().iter().filter(|seen| matches!(seen, Observation::HandsetRang { .. })).count();
+        assert_eq!(rang, 1);
+        sandbox.stop().await;
+    });
+    assert_eq!(second.end("-TERM"), Some(0));
+}
+
+async fn ask(gateway: SocketAddr, token: &str, path: &str, body: Option<Value>) -> Value {
+    let client = reqwest::Client::new();
+    let url = format!("http://{gateway}/api/v1{path}");
+    let request = match body {
+        Some(body) => client.post(url).header("content-type", "application/json").body(body.to_string()),
+        None => client.get(url),
+    };
+    let response = request.bearer_auth(token).send().await.unwrap();
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    assert!(status.is_success(), "{path}: {status} {text}");
+    serde_json::from_str(&text).unwrap()
+}
