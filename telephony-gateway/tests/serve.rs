@@ -67,9 +67,13 @@ impl Serve {
         Self { program, introduction, _output: output }
     }
 
-    fn end(mut self, signal: &str) -> Option<i32> {
+    fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.program.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    fn end(mut self, signal: &str) -> Option<i32> {
+        self.signal(signal);
         self.program.wait().unwrap().code()
     }
 }
@@ -127,51 +131,130 @@ fn accounts_numbers_and_workflows_from_a_terminal() {
     runtime.block_on(sandbox.stop());
 }
 
+/// A gateway with an account at a simulated carrier, and a call that is up.
+struct CallThatIsUp {
+    runtime: tokio::runtime::Runtime,
+    sandbox: Sandbox,
+    gateway: Serve,
+    listen: SocketAddr,
+    token: String,
+    workflow: Value,
+    /// The call's path.
+    call: String,
+}
+
+impl CallThatIsUp {
+    fn begin(folder: &Path) -> Self {
+        let listen = free_address();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let gateway = Serve::start(folder, listen);
+        assert!(gateway.introduction.contains("/sign-in/"), "{}", gateway.introduction);
+        let token = said(folder, &["tokens", "create", "test"]).trim().to_owned();
+        let options = SandboxOptions::default().with_ring(Duration::from_millis(50));
+        let simulator = telephony_sandbox::registered()[0];
+        let (sandbox, workflow, call) = runtime.block_on(async {
+            let sandbox = Sandbox::start(simulator, options).await.unwrap();
+            let mut config = sandbox.account();
+            let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
+            let from = sandbox.numbers()[0].as_e164().to_owned();
+            let body = json!({"name": "main", "provider": provider, "config": config, "default_from": from});
+            ask(listen, &token, "/telephony/configurations", Some(body)).await;
+            let workflow = json!({"name": "w", "agent": {"type": "echo"}});
+            let workflow = ask(listen, &token, "/workflows", Some(workflow)).await;
+            let body = json!({"workflow_id": workflow["id"], "to": "+12025550100"});
+            let call = ask(listen, &token, "/telephony/initiate-call", Some(body)).await;
+            sandbox.wait_for(|seen| matches!(seen, Observation::StreamOpened { .. })).await;
+            (sandbox, workflow["id"].clone(), format!("/calls/{}", call["id"].as_str().unwrap()))
+        });
+        Self { runtime, sandbox, gateway, listen, token, workflow, call }
+    }
+}
+
+/// Asks about a call until it is over.
+async fn over(gateway: SocketAddr, token: &str, call: &str) -> Value {
+    let began = Instant::now();
+    loop {
+        let call = ask(gateway, token, call, None).await;
+        if call["is_over"] == true {
+            return call;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{call}");
+        tokio::task::yield_now().await;
+    }
+}
+
 #[test]
 fn a_gateway_that_is_killed_in_the_middle_of_a_call_finds_out_how_it_ended() {
     let folder = tempfile::tempdir().unwrap();
-    let (folder, listen) = (folder.path(), free_address());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let first = Serve::start(folder, listen);
-    assert!(first.introduction.contains("/sign-in/"), "{}", first.introduction);
-    let token = said(folder, &["tokens", "create", "test"]).trim().to_owned();
-    let options = SandboxOptions::default().with_ring(Duration::from_millis(50));
-    let simulator = telephony_sandbox::registered()[0];
-    let (sandbox, path) = runtime.block_on(async {
-        let sandbox = Sandbox::start(simulator, options).await.unwrap();
-        let mut config = sandbox.account();
-        let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
-        let from = sandbox.numbers()[0].as_e164().to_owned();
-        let body = json!({"name": "main", "provider": provider, "config": config, "default_from": from});
-        ask(listen, &token, "/telephony/configurations", Some(body)).await;
-        let workflow = ask(listen, &token, "/workflows", Some(json!({"name": "w", "agent": {"type": "echo"}}))).await;
-        let body = json!({"workflow_id": workflow["id"], "to": "+12025550100"});
-        let call = ask(listen, &token, "/telephony/initiate-call", Some(body)).await;
-        sandbox.wait_for(|seen| matches!(seen, Observation::StreamOpened { .. })).await;
-        (sandbox, format!("/calls/{}", call["id"].as_str().unwrap()))
-    });
-    assert_eq!(first.end("-KILL"), None, "it had no time to say goodbye");
+    let folder = folder.path();
+    let CallThatIsUp { runtime, sandbox, gateway, listen, token, call, .. } = CallThatIsUp::begin(folder);
+    assert_eq!(gateway.end("-KILL"), None, "it had no time to say goodbye");
     let second = Serve::start(folder, listen);
     assert!(!second.introduction.contains("/sign-in/"), "a link is printed once: {}", second.introduction);
     runtime.block_on(async {
         // Its stream is gone, and with it the call; whether the carrier's webhook comes before the gateway is back or after, or it must
         // ask: it finds out.
-        ask(listen, &token, &format!("{path}/hang-up"), Some(json!({}))).await;
-        let began = Instant::now();
-        loop {
-            let call = ask(listen, &token, &path, None).await;
-            if call["is_over"] == true {
-                assert_eq!((&call["status"], &call["dial_state"]), (&json!("completed"), &json!("accepted")), "{call}");
-                break;
-            }
-            assert!(began.elapsed() < Duration::from_secs(60), "{call}");
-            tokio::task::yield_now().await;
-        }
+        ask(listen, &token, &format!("{call}/hang-up"), Some(json!({}))).await;
+        let call = over(listen, &token, &call).await;
+        assert_eq!((&call["status"], &call["dial_state"]), (&json!("completed"), &json!("accepted")), "{call}");
         let rang = sandbox.observations().iter().filter(|seen| matches!(seen, Observation::HandsetRang { .. })).count();
         assert_eq!(rang, 1);
         sandbox.stop().await;
     });
     assert_eq!(second.end("-TERM"), Some(0));
+}
+
+#[test]
+fn a_gateway_that_is_told_to_end_lets_calls_finish_and_takes_no_new_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let CallThatIsUp { runtime, sandbox, mut gateway, listen, token, workflow, call } = CallThatIsUp::begin(folder);
+    runtime.block_on(async {
+        // Somebody follows the call, for ever.
+        let client = reqwest::Client::new();
+        let url = format!("http://{listen}/api/v1{call}/live");
+        let live = client.get(url).bearer_auth(&token).send().await.unwrap();
+        gateway.signal("-TERM");
+        let ready = format!("http://{listen}/readyz");
+        while client.get(&ready).send().await.unwrap().status() != 503 {
+            tokio::task::yield_now().await;
+        }
+        let url = format!("http://{listen}/api/v1/telephony/initiate-call");
+        let body = json!({"workflow_id": workflow, "to": "+12025550101"}).to_string();
+        let request = client.post(url).header("content-type", "application/json").bearer_auth(&token).body(body);
+        let refused = request.send().await.unwrap();
+        assert_eq!(refused.status(), 503);
+        assert!(refused.headers().contains_key("retry-after"));
+        assert!(gateway.program.try_wait().unwrap().is_none(), "the call is up");
+        assert_eq!(ask(listen, &token, &call, None).await["media_state"], "open");
+        ask(listen, &token, &format!("{call}/hang-up"), Some(json!({}))).await;
+        assert_eq!(gateway.program.wait().unwrap().code(), Some(0));
+        let told = live.text().await.unwrap();
+        assert!(told.contains("event: call"), "{told}");
+
+        let second = Serve::start(folder, listen);
+        let call = over(listen, &token, &call).await;
+        assert_eq!((&call["status"], &call["media"]["ended_by"]), (&json!("completed"), &json!("carrier")), "{call}");
+        assert_eq!(second.end("-TERM"), Some(0));
+        sandbox.stop().await;
+    });
+}
+
+#[test]
+fn a_gateway_that_is_told_twice_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let CallThatIsUp { runtime, sandbox, mut gateway, listen, .. } = CallThatIsUp::begin(folder.path());
+    runtime.block_on(async {
+        gateway.signal("-TERM");
+        let ready = format!("http://{listen}/readyz");
+        while reqwest::get(&ready).await.unwrap().status() != 503 {
+            tokio::task::yield_now().await;
+        }
+        assert!(gateway.program.try_wait().unwrap().is_none(), "the call is up");
+        gateway.signal("-INT");
+        assert_eq!(gateway.program.wait().unwrap().code(), Some(0));
+        sandbox.stop().await;
+    });
 }
 
 async fn ask(gateway: SocketAddr, token: &str, path: &str, body: Option<Value>) -> Value {

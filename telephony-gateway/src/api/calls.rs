@@ -11,7 +11,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -247,6 +247,7 @@ impl NewCall {
     (status = 422, description = "A field is wrong, or the account has no caller ID: nothing was dialled", body = Problem),
     (status = 429, description = "As many calls as may be at the same time", body = Problem),
     (status = 502, description = "The carrier refused", body = Problem),
+    (status = 503, description = "The gateway is about to end: ask another, or again", body = Problem),
 ))]
 pub(super) async fn initiate(
     State(service): State<Service>,
@@ -402,12 +403,13 @@ pub(super) async fn live(
     Path(id): Path<Uuid>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let run = found(&service, caller, id).await?;
-    let follower =
-        Follower { changes: service.changes(), service, run: run.id, seen: 0, last: None, waiting: Vec::new() };
+    let (changes, closing) = (service.changes(), service.clone());
+    let follower = Follower { changes, service, run: run.id, seen: 0, last: None, waiting: Vec::new() };
     let stream = futures_util::stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok(event), follower))
-    });
+    })
+    .take_until(async move { closing.closing().await });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 

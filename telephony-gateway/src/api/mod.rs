@@ -134,9 +134,10 @@ pub fn router(service: Service) -> Router {
         .layer(CatchPanicLayer::new())
 }
 
-/// Whether requests can be served: the database answers.
+/// Whether calls can be taken: the database answers, and the gateway is not about to end.
 async fn ready(axum::extract::State(service): axum::extract::State<Service>) -> axum::response::Response {
     match service.store().ping().await {
+        Ok(()) if service.is_ending() => Problem::from(crate::service::ServiceError::Ending).into_response(),
         Ok(()) => "ready\n".into_response(),
         Err(error) => {
             let status = http::StatusCode::SERVICE_UNAVAILABLE;

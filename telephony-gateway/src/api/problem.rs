@@ -87,6 +87,9 @@ impl IntoResponse for Problem {
     }
 }
 
+/// After how many seconds it is worth to ask a gateway again that was about to end: another has its place then.
+const ENDING_RETRY_SECS: u64 = 5;
+
 /// After how many seconds it is worth to ask for a place again: calls last about so long.
 const SLOT_RETRY_SECS: u64 = 10;
 
@@ -107,6 +110,10 @@ impl From<ServiceError> for Problem {
             ServiceError::NoSlot { .. } => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 Self::new(status, "Too many calls at the same time", error.to_string()).retry_after(SLOT_RETRY_SECS)
+            }
+            ServiceError::Ending => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(status, "The gateway is ending", error.to_string()).retry_after(ENDING_RETRY_SECS)
             }
             ServiceError::NotNow { reason } => Self::new(StatusCode::CONFLICT, "Not as the call is", reason),
             ServiceError::Interrupted => {

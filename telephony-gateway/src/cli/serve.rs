@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use telephony_core::{ProviderContext, Url};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     CliError, registry,
@@ -35,6 +35,9 @@ pub(super) struct ServeArguments {
     /// Start the simulated carriers too, with an account for each
     #[arg(long)]
     sandbox: bool,
+    /// How long calls that are up may go on once the gateway is told to end; told again, it ends at once
+    #[arg(long, value_name = "SECONDS", default_value = "30", env = "TELEPHONY_DRAIN")]
+    drain: u64,
     #[command(flatten)]
     storage: StorageArguments,
 }
@@ -54,10 +57,17 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
         true => serving.service().start_sandbox(organization.id).await?,
         false => Vec::new(),
     };
-    let ended = ended()?;
+    let mut signals = Signals::listen()?;
     introduce(&arguments, &serving, &store, &organization, is_first_start).await?;
-    ended.await?;
-    info!("The gateway ends: no new requests are taken.");
+    signals.next().await?;
+    info!(calls = serving.service().carried(), "The gateway is to end: no new calls are taken.");
+    let left = tokio::select! {
+        left = serving.service().drain(Duration::from_secs(arguments.drain)) => left,
+        told_again = signals.next() => told_again.map(|()| serving.service().carried())?,
+    };
+    if left > 0 {
+        warn!(calls = left, "The gateway ends, and with it the streams of calls that are up.");
+    }
     for sandbox in sandboxes {
         sandbox.stop().await;
     }
@@ -94,20 +104,38 @@ async fn introduce(
     Ok(())
 }
 
-/// Waits for Ctrl-C, or for what a supervisor sends: from the moment this is called, not from the first poll.
-fn ended() -> io::Result<impl Future<Output = io::Result<()>>> {
+/// Ctrl-C, and what a supervisor sends.
+struct Signals {
     #[cfg(unix)]
-    {
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// From now on they do not end the program by themselves.
+    fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            Ok(())
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    #[cfg(not(unix))]
-    Ok(tokio::signal::ctrl_c())
+
+    async fn next(&mut self) -> io::Result<()> {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    async fn next(&mut self) -> io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }

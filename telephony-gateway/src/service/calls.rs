@@ -98,6 +98,9 @@ impl Service {
         request: CallRequest,
         idempotency_key: Option<String>,
     ) -> Result<Placed, ServiceError> {
+        if self.is_ending() {
+            return Err(ServiceError::Ending);
+        }
         let missing = || ServiceError::invalid("workflow_id", "there is no such workflow");
         let workflow = self.store().workflow(owner, request.workflow).await?.ok_or_else(missing)?;
         let account = self.account_for(owner, request.configuration).await?;

@@ -49,6 +49,7 @@ pub(crate) async fn upgrade(
         }
     };
     service.changed(id);
+    let carried = service.carry();
     let failed = (service.clone(), id);
     upgrade
         .read_buffer_size(READ_BUFFER)
@@ -61,7 +62,10 @@ pub(crate) async fn upgrade(
             let end = SessionEnd::Lost(error_chain(&error));
             tokio::spawn(async move { closed(&service, run, &end, json!({}), None).await });
         })
-        .on_upgrade(move |socket| async move { serve(socket, service, run).await })
+        .on_upgrade(move |socket| async move {
+            let _carried = carried;
+            serve(socket, service, run).await;
+        })
 }
 
 async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: StoredRun) {

@@ -4,6 +4,7 @@
 
 pub mod agent;
 mod calls;
+mod drain;
 pub(crate) mod media;
 mod reconciler;
 mod sandbox;
@@ -94,6 +95,7 @@ struct Inner {
     public_url: Url,
     options: ServiceOptions,
     changes: broadcast::Sender<WorkflowRunId>,
+    drain: drain::Drain,
     /// A provider keeps its pace and its budget of retries, so each account has one.
     providers: Mutex<HashMap<Uuid, Built>>,
 }
@@ -131,6 +133,9 @@ pub enum ServiceError {
         /// How many.
         limit: u32,
     },
+    /// The gateway is about to end, and takes no new calls.
+    #[error("the gateway is about to end, and takes no new calls")]
+    Ending,
     /// It cannot be done to the call as it is.
     #[error("{reason}")]
     NotNow {
@@ -191,8 +196,8 @@ impl Service {
         options: ServiceOptions,
     ) -> Self {
         let (changes, _) = broadcast::channel(CHANGES);
-        let providers = Mutex::default();
-        Self { inner: Arc::new(Inner { store, registry, context, public_url, options, changes, providers }) }
+        let (drain, providers) = Default::default();
+        Self { inner: Arc::new(Inner { store, registry, context, public_url, options, changes, drain, providers }) }
     }
 
     /// How it looks after its calls.

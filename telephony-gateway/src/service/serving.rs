@@ -1,11 +1,11 @@
 //! A service that listens.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::serve::ListenerExt;
 use telephony_core::{ProviderContext, Url};
 use telephony_registry::Registry;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::warn;
 
 use super::{Service, ServiceOptions, reconciler::Reconciler};
@@ -15,12 +15,14 @@ use crate::{
     store::Store,
 };
 
+/// How long requests may take that are under way at the end.
+const REQUESTS_END_WITHIN: Duration = Duration::from_secs(10);
+
 /// A service that is listening. Dropping it closes it.
 #[derive(Debug)]
 pub struct Serving {
     service: Service,
     address: SocketAddr,
-    stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     reconciler: JoinHandle<()>,
 }
@@ -58,17 +60,14 @@ impl Serving {
                 warn!(error = &error as &dyn std::error::Error, "A connection cannot be told to send at once.");
             }
         });
-        let (stop, mut stopped) = watch::channel(false);
+        let closing = service.clone();
         let server = tokio::spawn(async move {
-            let until = async move {
-                // The sender is dropped with the service at the latest.
-                let _gone = stopped.wait_for(|stop| *stop).await;
-            };
+            let until = async move { closing.closing().await };
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until).await {
                 warn!(error = &error as &dyn std::error::Error, "The gateway stopped listening.");
             }
         });
-        Ok(Self { service, address, stop, server, reconciler })
+        Ok(Self { service, address, server, reconciler })
     }
 
     /// The service.
@@ -83,12 +82,15 @@ impl Serving {
         self.address
     }
 
-    /// Takes no new requests, finishes those that are under way, and lets the database go.
+    /// Takes no new requests, finishes those that are under way, and lets the database go. Streams that are still carried are cut:
+    /// [`Service::drain`] waits for them.
     pub async fn stop(mut self) {
-        self.stop.send_replace(true);
+        self.service.close();
         self.reconciler.abort();
-        if let Err(error) = (&mut self.server).await {
-            warn!(error = &error as &dyn std::error::Error, "The server did not end by itself.");
+        match tokio::time::timeout(REQUESTS_END_WITHIN, &mut self.server).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "The server did not end by itself."),
+            Err(_) => warn!("Requests that did not end in time were cut."),
         }
         self.service.store().close().await;
     }

@@ -146,6 +146,10 @@ async fn take_for_account(
         info!(provider = %account.provider, call_id = %call, "An event of a call that is not known here was acknowledged.");
         return Ok(WebhookResponse::no_content());
     };
+    if service.is_ending() {
+        let reason = "the gateway is about to end, and takes no new calls; send it again, or to another";
+        return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()));
+    }
     let number = match to.phone() {
         Some(number) => service.store().number_of_account(account.id, number).await?,
         None => None,
