@@ -9,6 +9,7 @@
 //! | [`service`] | calls that survive: placed, answered, followed and priced over the store, by one gateway or several |
 //! | [`store`] | accounts, numbers, workflows, runs and their ledger, in SQLite or PostgreSQL; secrets encrypted |
 //! | [`api`] | the HTTP interface under `/api/v1`, and its description |
+//! | [`telemetry`] | what is counted for whoever watches |
 //! | [`server`] | the listener of a program that places single calls, without a store |
 //! | [`ledger`], [`reducer`] | what happened to a call, and what that adds up to |
 //! | [`media`], [`agent`] | a call's audio without a socket, and who hears and speaks it |
@@ -36,6 +37,7 @@ pub mod reducer;
 pub mod server;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 mod timeline;
 mod token;
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::{
+    fs::{self, File},
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
@@ -40,6 +41,9 @@ fn refused(folder: &Path, arguments: &[&str]) -> String {
     err
 }
 
+/// The file with what the gateways of a folder log.
+const LOG: &str = "log.jsonl";
+
 /// A gateway that runs.
 struct Serve {
     program: Child,
@@ -52,11 +56,13 @@ struct Serve {
 impl Serve {
     fn start(folder: &Path, listen: SocketAddr) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_telephony"))
-            .args(["serve", "--listen", &listen.to_string()])
+            .args(["serve", "-v", "--log-format", "json", "--listen", &listen.to_string()])
             .current_dir(folder)
             .env_remove("DATABASE_URL")
             .env_remove("TELEPHONY_MASTER_KEY")
+            .env_remove("RUST_LOG")
             .stdout(Stdio::piped())
+            .stderr(File::options().create(true).append(true).open(folder.join(LOG)).unwrap())
             .spawn()
             .unwrap();
         let mut output = BufReader::new(program.stdout.take().unwrap());
@@ -90,7 +96,7 @@ fn accounts_numbers_and_workflows_from_a_terminal() {
     let simulator = telephony_sandbox::registered()[0];
     let sandbox = runtime.block_on(Sandbox::start(simulator, SandboxOptions::default())).unwrap();
     let account = sandbox.account();
-    std::fs::write(folder.join("account.json"), account.to_string()).unwrap();
+    fs::write(folder.join("account.json"), account.to_string()).unwrap();
 
     assert!(said(folder, &["config", "list"]).contains("no account yet"));
     said(folder, &["config", "add", "main", "--file", "account.json"]);
@@ -238,6 +244,57 @@ fn a_gateway_that_is_told_to_end_lets_calls_finish_and_takes_no_new_ones() {
         assert_eq!(second.end("-TERM"), Some(0));
         sandbox.stop().await;
     });
+}
+
+#[test]
+fn what_happens_is_counted_and_nobody_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let CallThatIsUp { runtime, sandbox, gateway, listen, token, call, .. } = CallThatIsUp::begin(folder.path());
+    let provider = telephony_sandbox::registered()[0].provider().name().as_str();
+    runtime.block_on(async {
+        let client = reqwest::Client::new();
+        let url = format!("http://{listen}/metrics");
+        assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
+        let read = async || client.get(&url).bearer_auth(&token).send().await.unwrap().text().await.unwrap();
+        let during = read().await;
+        let has = |text: &str, line: &str| assert!(text.lines().any(|written| written == line), "{line} in:\n{text}");
+        has(&during, "telephony_media_streams 1");
+        has(&during, &format!(r#"telephony_dials_total{{provider="{provider}",outcome="accepted"}} 1"#));
+
+        ask(listen, &token, &format!("{call}/hang-up"), Some(json!({}))).await;
+        client.get(format!("http://{listen}/+12025550100")).send().await.unwrap();
+        let began = Instant::now();
+        while ask(listen, &token, &call, None).await["media_state"] != "closed" {
+            assert!(began.elapsed() < Duration::from_secs(60), "the stream does not end");
+            tokio::task::yield_now().await;
+        }
+        over(listen, &token, &call).await;
+        let after = read().await;
+        has(&after, "telephony_media_streams 0");
+        let end = format!(
+            r#"telephony_calls_ended_total{{provider="{provider}",direction="outbound",status="completed"}} 1"#
+        );
+        has(&after, &end);
+        has(&after, &format!(r#"telephony_media_streams_ended_total{{provider="{provider}",by="carrier"}} 1"#));
+        has(&after, r#"telephony_http_requests_total{method="GET",route="other",status="404"} 1"#);
+        for line in after.lines().filter(|line| line.starts_with("# TYPE ")) {
+            let help = line.replacen("# TYPE ", "# HELP ", 1);
+            let help = help.rsplit_once(' ').unwrap().0;
+            assert!(after.lines().any(|line| line.starts_with(help)), "{line}");
+        }
+        assert!(!after.contains("1202555") && !after.contains(call.rsplit('/').next().unwrap()), "{after}");
+        sandbox.stop().await;
+    });
+    assert_eq!(gateway.end("-TERM"), Some(0));
+
+    let log = fs::read_to_string(folder.path().join(LOG)).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for message in ["The carrier accepted a call.", "A call event came.", "A stream is over."] {
+        let line = lines.iter().find(|line| line["message"] == message).unwrap();
+        let run = line["spans"].as_array().unwrap().iter().find(|span| span["name"] == "call").unwrap()["run"].clone();
+        assert_eq!(format!("/calls/{}", run.as_str().unwrap()), call, "{line}");
+    }
+    assert!(!log.contains(&token) && !log.contains("12025550100"), "{log}");
 }
 
 #[test]

@@ -22,8 +22,8 @@ mod workflows;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    response::IntoResponse,
+    extract::{DefaultBodyLimit, State},
+    response::{IntoResponse, Response},
     routing::{any, get, post},
 };
 use tower_http::{catch_panic::CatchPanicLayer, csrf::CsrfLayer};
@@ -34,7 +34,10 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::service::{Service, media, webhooks};
+use crate::{
+    service::{Service, media, webhooks},
+    telemetry,
+};
 use problem::Problem;
 
 /// The longest body that is read. A private key is the longest thing that anybody sends.
@@ -123,6 +126,7 @@ pub fn router(service: Service) -> Router {
         .route("/sign-out", post(auth::sign_out))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))
         .fallback(|| async { Problem::not_found("page") })
         // A page of somebody else's cannot use a browser that is signed in here.
@@ -131,11 +135,12 @@ pub fn router(service: Service) -> Router {
         .with_state(service)
         // Carriers are let in by their signatures and tokens, and not by what a browser would send.
         .merge(for_carriers)
+        .layer(axum::middleware::from_fn(telemetry::count))
         .layer(CatchPanicLayer::new())
 }
 
 /// Whether calls can be taken: the database answers, and the gateway is not about to end.
-async fn ready(axum::extract::State(service): axum::extract::State<Service>) -> axum::response::Response {
+async fn ready(State(service): State<Service>) -> Response {
     match service.store().ping().await {
         Ok(()) if service.is_ending() => Problem::from(crate::service::ServiceError::Ending).into_response(),
         Ok(()) => "ready\n".into_response(),
@@ -143,6 +148,15 @@ async fn ready(axum::extract::State(service): axum::extract::State<Service>) -> 
             let status = http::StatusCode::SERVICE_UNAVAILABLE;
             Problem::new(status, "Not ready", error.to_string()).into_response()
         }
+    }
+}
+
+/// What was counted, in Prometheus' text format. It is of all organizations together, and names none.
+async fn metrics(State(service): State<Service>, _caller: auth::Caller) -> Response {
+    const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    match &service.options().metrics {
+        Some(metrics) => ([(http::header::CONTENT_TYPE, FORMAT)], metrics.render()).into_response(),
+        None => Problem::not_found("page").into_response(),
     }
 }
 

@@ -27,6 +27,18 @@ struct Arguments {
     /// Say more on standard error: once for what happens, twice for every request. RUST_LOG says it more finely
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// How what is said on standard error is written
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", env = "TELEPHONY_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line, with the spans that it happened in
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +81,8 @@ enum CliError {
     Store(#[from] crate::store::StoreError),
     #[error(transparent)]
     SandboxSetup(#[from] crate::service::SandboxSetupError),
+    #[error("nothing can be counted")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
     #[error("requests cannot be sent")]
     Transport(#[from] telephony_core::http::TransportError),
     #[error("{path} cannot be written")]
@@ -103,7 +117,7 @@ pub fn run() -> ExitCode {
             return if error.print().is_ok() { status.into() } else { ExitCode::FAILURE };
         }
     };
-    start_logging(arguments.verbose);
+    start_logging(arguments.verbose, arguments.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, 1),
@@ -161,7 +175,7 @@ fn fail(error: &(dyn std::error::Error + 'static), status: u8) -> ExitCode {
     status.into()
 }
 
-fn start_logging(verbose: u8) {
+fn start_logging(verbose: u8, format: LogFormat) {
     let default = match verbose {
         0 => "warn",
         1 => "info",
@@ -169,7 +183,11 @@ fn start_logging(verbose: u8) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    match format {
+        LogFormat::Text => logging.init(),
+        LogFormat::Json => logging.json().flatten_event(true).with_current_span(false).init(),
+    }
 }
 
 fn registry() -> Result<Registry, CliError> {

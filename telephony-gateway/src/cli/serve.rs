@@ -17,6 +17,7 @@ use super::{
 use crate::{
     service::{ServiceOptions, Serving},
     store::{Organization, Store},
+    telemetry,
 };
 
 /// How long the link of a first start is good.
@@ -46,7 +47,10 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
     let store = arguments.storage.open().await?;
     let (organization, is_first_start) = organization(&store, None).await?;
     let context = ProviderContext::network()?;
+    let metrics = telemetry::install()?;
+    tokio::spawn(telemetry::keep_up(metrics.clone()));
     let options = ServiceOptions {
+        metrics: Some(metrics),
         recordings: Some(arguments.storage.data.join("recordings")),
         sounds: Some(arguments.storage.data.join("sounds")),
         ..ServiceOptions::default()

@@ -12,11 +12,14 @@ use telephony_core::{
     TelephonyError, TelephonyProvider, Transfer, TransferRequest, Url, WorkflowId, WorkflowRunId, error_chain,
     signing::sha256_hex,
 };
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, info, warn};
 use uuid::Uuid;
 
-use super::{Service, ServiceError};
-use crate::store::{Account, DialState, NewRun, Opened, StoredRun, Workflow};
+use super::{Service, ServiceError, call_span};
+use crate::{
+    store::{Account, DialState, NewRun, Opened, StoredRun, Workflow},
+    telemetry,
+};
 
 /// How long a media token is good. Carriers open the socket within seconds of being told; a call that rings takes longer.
 const MEDIA_TOKEN_IS_GOOD: Duration = Duration::from_secs(600);
@@ -138,7 +141,7 @@ impl Service {
         let urls = self.call_urls(&account.provider, &workflow, owner, id, token.expose());
         let call = outbound_call(&request, from, urls);
         // Whoever asked may go away; the call is dialled to the end all the same.
-        let span = info_span!("call", run = %run.id, provider = %account.provider);
+        let span = call_span(run.id, &account.provider);
         let dialled = tokio::spawn(self.clone().dial(run.id, provider, call).instrument(span));
         dialled.await.map_err(|_| ServiceError::Interrupted)?.map(Placed::New)
     }
@@ -165,6 +168,12 @@ impl Service {
             }
         };
         self.changed(run);
+        let said = match &outcome {
+            Ok(_) => "accepted",
+            Err(TelephonyError::OutcomeUnknown { .. }) => "unknown",
+            Err(_) => "refused",
+        };
+        telemetry::dialled(provider.descriptor().name().as_str(), said);
         match outcome {
             Ok(_) | Err(TelephonyError::OutcomeUnknown { .. }) => {
                 written.ok_or(ServiceError::NotFound { what: "call" })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Service;
+use crate::telemetry;
 
 /// How far a service is on its way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,13 +31,19 @@ pub(super) struct Carried(Service);
 
 impl Drop for Carried {
     fn drop(&mut self) {
-        self.0.inner.drain.carried.send_modify(|carried| *carried -= 1);
+        self.0.inner.drain.carried.send_modify(|carried| {
+            *carried -= 1;
+            telemetry::streams(*carried);
+        });
     }
 }
 
 impl Service {
     pub(super) fn carry(&self) -> Carried {
-        self.inner.drain.carried.send_modify(|carried| *carried += 1);
+        self.inner.drain.carried.send_modify(|carried| {
+            *carried += 1;
+            telemetry::streams(*carried);
+        });
         Carried(self.clone())
     }
 

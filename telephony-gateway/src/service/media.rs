@@ -12,13 +12,14 @@ use serde_json::json;
 use telephony_core::{
     Address, TelephonyProvider, WorkflowRunId, audio::StereoRecorder, error_chain, media::AfterClose,
 };
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
-use super::{Service, agent::AgentSpec};
+use super::{Service, agent::AgentSpec, call_span};
 use crate::{
     agent::{AgentAction, AgentCall, AgentRequest},
     media::{self, MediaSession, SessionEnd},
     store::StoredRun,
+    telemetry,
 };
 
 /// A frame of audio is under two kilobytes, and no carrier's message is near this.
@@ -50,7 +51,7 @@ pub(crate) async fn upgrade(
     };
     service.changed(id);
     let carried = service.carry();
-    let failed = (service.clone(), id);
+    let failed = (service.clone(), run.clone());
     upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -60,11 +61,13 @@ pub(crate) async fn upgrade(
         .on_failed_upgrade(move |error| {
             let (service, run) = failed;
             let end = SessionEnd::Lost(error_chain(&error));
-            tokio::spawn(async move { closed(&service, run, &end, json!({}), None).await });
+            let span = call_span(run.id, &run.provider);
+            tokio::spawn(async move { closed(&service, &run, &end, json!({}), None).await }.instrument(span));
         })
         .on_upgrade(move |socket| async move {
             let _carried = carried;
-            serve(socket, service, run).await;
+            let span = call_span(run.id, &run.provider);
+            serve(socket, service, run).instrument(span).await;
         })
 }
 
@@ -73,7 +76,7 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
         Ok(provider) => provider,
         Err(error) => {
             let end = SessionEnd::Refused(format!("no provider: {}", error_chain(&error)));
-            return closed(&service, run.id, &end, json!({}), None).await;
+            return closed(&service, &run, &end, json!({}), None).await;
         }
     };
     let spec = serde_json::from_value::<AgentSpec>(run.options["agent"].clone());
@@ -83,9 +86,9 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
     let agent = match agent {
         Ok(agent) => agent,
         Err(reason) => {
-            warn!(run = %run.id, reason, "The agent of a call could not be made.");
+            warn!(reason, "The agent of a call could not be made.");
             let end = SessionEnd::Refused(format!("no agent: {reason}"));
-            closed(&service, run.id, &end, json!({}), None).await;
+            closed(&service, &run, &end, json!({}), None).await;
             return hang_up(&service, provider.as_ref(), run.id).await;
         }
     };
@@ -99,14 +102,15 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
     let mut session = MediaSession::new(provider.media_codec(), agent, profile, call, record);
     let carry_out = |request: AgentRequest| {
         let (service, run) = (service.clone(), run.clone());
-        tokio::spawn(async move { carry_out(&service, &run, request).await });
+        tokio::spawn(async move { carry_out(&service, &run, request).await }.in_current_span());
     };
     let end = media::run(socket, &mut session, |_| {}, carry_out).await;
     let (report, recording) = session.finish(&end);
-    info!(run = %run.id, end = ?end, frames_in = report.frames_in, frames_out = report.frames_out, "A stream is over.");
+    info!(end = ?end, frames_in = report.frames_in, frames_out = report.frames_out, "A stream is over.");
+    telemetry::carried(&run.provider, &report);
     let report = serde_json::to_value(&report).unwrap_or_default();
     let recording = recording.and_then(|recording| keep(&service, run.id, recording));
-    closed(&service, run.id, &end, report, recording.as_deref()).await;
+    closed(&service, &run, &end, report, recording.as_deref()).await;
     if end != SessionEnd::Carrier && profile.after_close != AfterClose::CallEnds {
         hang_up(&service, provider.as_ref(), run.id).await;
     }
@@ -115,7 +119,7 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
 /// Writes down how a stream ended, and what went over it.
 async fn closed(
     service: &Service,
-    run: WorkflowRunId,
+    StoredRun { id: run, provider, .. }: &StoredRun,
     end: &SessionEnd,
     mut report: serde_json::Value,
     recording: Option<&str>,
@@ -127,12 +131,13 @@ async fn closed(
         SessionEnd::Refused(reason) => ("refused", Some(reason)),
         SessionEnd::Lost(reason) => ("lost", Some(reason)),
     };
+    telemetry::stream_ended(provider, by);
     report["ended_by"] = by.into();
     report["ended_because"] = json!(reason);
-    if let Err(error) = service.store().close_media(run, &report, recording).await {
-        error!(run = %run, error = error_chain(&error), "The end of a stream could not be written down.");
+    if let Err(error) = service.store().close_media(*run, &report, recording).await {
+        error!(error = error_chain(&error), "The end of a stream could not be written down.");
     }
-    service.changed(run);
+    service.changed(*run);
 }
 
 /// Does to the call what its agent asks for.
@@ -154,7 +159,7 @@ fn keep(service: &Service, run: WorkflowRunId, recording: StereoRecorder) -> Opt
     match write(&folder, &name, &recording) {
         Ok(()) => Some(name),
         Err(error) => {
-            error!(run = %run, error = error_chain(&*error), "A recording could not be kept.");
+            error!(error = error_chain(&*error), "A recording could not be kept.");
             None
         }
     }
@@ -182,6 +187,6 @@ async fn hang_up(service: &Service, provider: &dyn TelephonyProvider, run: Workf
         return;
     }
     if let Err(error) = provider.hang_up(&run.call).await {
-        warn!(run = %run.id, error = error_chain(&error), "A call could not be hung up.");
+        warn!(error = error_chain(&error), "A call could not be hung up.");
     }
 }

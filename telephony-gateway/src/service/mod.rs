@@ -18,20 +18,25 @@ use std::{
     time::Duration,
 };
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use telephony_core::{
-    Capability, InboundBinding, InboundUrls, OrganizationId, ProviderContext, ProviderDescriptor, TelephonyError,
-    TelephonyProvider, Timestamp, Url, WorkflowRunId, config, error_chain,
+    CallEvent, Capability, InboundBinding, InboundUrls, OrganizationId, ProviderContext, ProviderDescriptor,
+    TelephonyError, TelephonyProvider, Timestamp, Url, WorkflowRunId, config, error_chain,
 };
 use telephony_registry::{Registry, RegistryError};
 use tokio::sync::broadcast;
+use tracing::info_span;
 use uuid::Uuid;
 
 pub use calls::{CallRequest, Placed};
 pub use sandbox::SandboxSetupError;
 pub use serving::Serving;
 
-use crate::store::{Account, AccountChange, NewAccount, PhoneNumberRow, Store, StoreError};
+use crate::{
+    store::{Account, AccountChange, Appended, NewAccount, PhoneNumberRow, Store, StoreError},
+    telemetry,
+};
 
 /// What stands in a configuration in place of a secret. Sent back, it means "as it is".
 pub const MASK: &str = "********";
@@ -65,6 +70,8 @@ pub struct ServiceOptions {
     pub recordings: Option<PathBuf>,
     /// The folder of sounds that agents play.
     pub sounds: Option<PathBuf>,
+    /// What is read at `/metrics`; without it, there is no such page. From [`telemetry::install`].
+    pub metrics: Option<PrometheusHandle>,
 }
 
 impl Default for ServiceOptions {
@@ -81,6 +88,7 @@ impl Default for ServiceOptions {
             give_up_cost_after: 24 * 60 * MINUTE,
             recordings: None,
             sounds: None,
+            metrics: None,
         }
     }
 }
@@ -210,6 +218,25 @@ impl Service {
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<WorkflowRunId> {
         self.inner.changes.subscribe()
+    }
+
+    /// Writes down what happened to a call, each event once, and tells whoever follows it. `None` if there is no such call.
+    async fn write_down(
+        &self,
+        run: WorkflowRunId,
+        source: &'static str,
+        events: &[CallEvent],
+        received_at: Timestamp,
+    ) -> Result<Option<Appended>, StoreError> {
+        let appended = self.store().append(run, source, events, received_at).await?;
+        if let Some(appended) = &appended {
+            appended.new.iter().for_each(|new| telemetry::happened(&appended.run.provider, source, *new));
+            if appended.ended_now {
+                telemetry::ended(&appended.run);
+            }
+            self.changed(run);
+        }
+        Ok(appended)
     }
 
     /// Says that a call has changed.
@@ -367,6 +394,11 @@ impl Service {
         }
         config
     }
+}
+
+/// What is said about a call is said within it.
+fn call_span(run: WorkflowRunId, provider: &str) -> tracing::Span {
+    info_span!("call", %run, provider)
 }
 
 /// A configuration without the member that names its provider, which stands beside it.

@@ -7,9 +7,9 @@ use telephony_core::{
     CallCost, CallEvent, CallEventKind, CallRef, CallSnapshot, CallState, CallStatus, Capability, StatusChange,
     TelephonyError, Timestamp, error_chain,
 };
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, call_span};
 use crate::store::{DialState, StoredRun};
 
 /// How many calls are asked about in one round.
@@ -47,17 +47,17 @@ impl Reconciler {
         // A gateway that has just started asks at once.
         let unheard_since = self.started.max(time - options.ask_after);
         for run in service.store().take_quiet_runs(unheard_since, options.ask_after, MOST_AT_ONCE).await? {
-            let id = run.id;
+            let (id, span) = (run.id, call_span(run.id, &run.provider));
             let quiet_for = time - run.updated_at.max(self.started);
-            if let Err(error) = look_after(service, run, quiet_for > options.ask_after * 2).await {
+            if let Err(error) = look_after(service, run, quiet_for > options.ask_after * 2).instrument(span).await {
                 warn!(run = %id, error = error_chain(&error), "A quiet call could not be asked about.");
             }
         }
         let lost = json!({"ended_by": "lost", "ended_because": "the gateway that carried the stream has stopped"});
         service.store().close_lost_media(time - options.media_ends_within, &lost).await?;
         for run in service.store().take_unrated_runs(PRICE_PAUSES, MOST_AT_ONCE).await? {
-            let id = run.id;
-            if let Err(error) = price(service, run).await {
+            let (id, span) = (run.id, call_span(run.id, &run.provider));
+            if let Err(error) = price(service, run).instrument(span).await {
                 warn!(run = %id, error = error_chain(&error), "A price could not be asked for.");
             }
         }
@@ -81,11 +81,12 @@ async fn price(service: &Service, run: StoredRun) -> Result<(), ServiceError> {
     match provider.get_call_cost(&run.call).await {
         Ok(cost @ CallCost::Rated { .. }) => {
             let event = CallEvent::new(run.call.clone(), "asked:cost", CallEventKind::Cost { cost });
-            service.store().append(run.id, "rest", &[event], Timestamp::now_utc()).await?;
+            service.write_down(run.id, "rest", &[event], Timestamp::now_utc()).await?;
+            return Ok(());
         }
         Ok(_) if given_up => service.store().give_up_cost(run.id, None).await?,
         Err(error) if given_up => {
-            warn!(run = %run.id, error = error_chain(&error), "A price could not be asked for, and is given up.");
+            warn!(error = error_chain(&error), "A price could not be asked for, and is given up.");
             service.store().give_up_cost(run.id, None).await?;
         }
         Ok(_) => return Ok(()),
@@ -115,7 +116,7 @@ async fn look_after(service: &Service, run: StoredRun, no_webhook: bool) -> Resu
     let longest =
         run.options["max_duration_secs"].as_u64().map_or(service.options().max_call_duration, Duration::from_secs);
     if age > longest {
-        info!(run = %run.id, "A call has lasted as long as it may, and is ended.");
+        info!("A call has lasted as long as it may, and is ended.");
         provider.hang_up(&run.call).await?;
     }
     match provider.get_call_status(&run.call).await {
@@ -154,7 +155,6 @@ async fn learn(service: &Service, run: &StoredRun, snapshot: CallSnapshot) -> Re
 async fn write(service: &Service, run: &StoredRun, key: &str, change: StatusChange) -> Result<(), ServiceError> {
     let event = CallEvent::new(run.call.clone(), key, CallEventKind::Status(change)).at(Some(Timestamp::now_utc()));
     let source = if key.starts_with("asked") { "rest" } else { "gateway" };
-    service.store().append(run.id, source, &[event], Timestamp::now_utc()).await?;
-    service.changed(run.id);
+    service.write_down(run.id, source, &[event], Timestamp::now_utc()).await?;
     Ok(())
 }

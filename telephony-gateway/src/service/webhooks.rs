@@ -11,13 +11,13 @@ use telephony_core::{
     TelephonyProvider, Timestamp, VerifiedWebhook, WebhookRequest, WebhookResponse, WorkflowRunId, audio::AudioFormat,
     error_chain,
 };
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, call_span};
 use crate::{
     server::doctor,
     store::{Account, Appended, NewRun, Opened, StoredRun},
-    timeline,
+    telemetry, timeline,
 };
 
 /// The longest webhook that is read. Carriers' are a few kilobytes.
@@ -113,6 +113,7 @@ async fn take_inbound(service: &Service, request: WebhookRequest) -> Result<Webh
                 Err(refused) => {
                     let advice = doctor::examine(provider.as_ref(), &request);
                     warn!(provider = name, configuration_id = %account.id, error = %refused, advice, "A webhook was refused.");
+                    telemetry::refused(name);
                     refusal = Refused(refused.status(), refused.to_string());
                 }
             }
@@ -147,6 +148,7 @@ async fn take_for_account(
         return Ok(WebhookResponse::no_content());
     };
     if service.is_ending() {
+        telemetry::came_in(&account.provider, "ending");
         let reason = "the gateway is about to end, and takes no new calls; send it again, or to another";
         return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()));
     }
@@ -160,6 +162,7 @@ async fn take_for_account(
     };
     let Some(workflow) = workflow else {
         info!(provider = %account.provider, call_id = %call, "An inbound call is for a number that no workflow answers.");
+        telemetry::came_in(&account.provider, "declined");
         return reject(provider, &call, Reject::Declined).await;
     };
     let new = NewRun {
@@ -178,11 +181,14 @@ async fn take_for_account(
         lease: service.options().lease,
     };
     match service.store().open_run(&new).await? {
-        Opened::New(run) | Opened::Existing(run) => {
+        Opened::New(run) => {
+            telemetry::came_in(&account.provider, "taken");
             write_and_answer(service, provider, *run, events, received_at).await
         }
+        Opened::Existing(run) => write_and_answer(service, provider, *run, events, received_at).await,
         Opened::NoSlot { limit } => {
             info!(limit, call_id = %call, "An inbound call is one too many.");
+            telemetry::came_in(&account.provider, "busy");
             reject(provider, &call, Reject::Busy).await
         }
         Opened::KeyReused => Err(Refused(StatusCode::CONFLICT, "the call is known as another".to_owned())),
@@ -213,6 +219,7 @@ fn verify(provider: &dyn TelephonyProvider, request: WebhookRequest, run: &str) 
     provider.verify_webhook_signature(request.clone()).map_err(|refused| {
         let (name, advice) = (provider.descriptor().name(), doctor::examine(provider, &request));
         warn!(provider = %name, run, error = %refused, advice, "A webhook was refused.");
+        telemetry::refused(name.as_str());
         Refused(refused.status(), refused.to_string())
     })
 }
@@ -232,19 +239,29 @@ async fn write_and_answer(
     events: Vec<CallEvent>,
     received_at: Timestamp,
 ) -> Result<WebhookResponse, Refused> {
+    let span = call_span(run.id, &run.provider);
+    answer_once_written(service, provider, run, events, received_at).instrument(span).await
+}
+
+async fn answer_once_written(
+    service: &Service,
+    provider: &dyn TelephonyProvider,
+    run: StoredRun,
+    events: Vec<CallEvent>,
+    received_at: Timestamp,
+) -> Result<WebhookResponse, Refused> {
     let wanted = events.iter().find_map(|event| match &event.kind {
         CallEventKind::InstructionWanted { due, .. } => Some((event.call.clone(), due.clone())),
         _ => None,
     });
-    let appended = service.store().append(run.id, "webhook", &events, received_at).await?;
+    let appended = service.write_down(run.id, "webhook", &events, received_at).await?;
     let Some(Appended { run, new, .. }) = appended else {
         return Err(Refused(StatusCode::NOT_FOUND, "there is no such run".to_owned()));
     };
     for (event, new) in events.iter().zip(&new) {
         let name = timeline::describe(&event.kind).0;
-        info!(run = %run.id, call_id = %event.call, event = name, new, "A call event came.");
+        info!(call_id = %event.call, event = name, new, "A call event came.");
     }
-    service.changed(run.id);
     let Some((asking, due)) = wanted else { return Ok(WebhookResponse::no_content()) };
     // A webhook that comes again is answered as it was: what it says itself counts, and not what was heard since.
     let mut call = run.call.clone();
