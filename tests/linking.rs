@@ -35,7 +35,8 @@ fn linked(features: &str, release: bool) -> Vec<String> {
     cargo
         .current_dir(root())
         .args(["run", "--quiet", "-p", "telephony-registry", "--example", "linked", "--features", features])
-        .env("CARGO_TARGET_DIR", &target);
+        .env("CARGO_TARGET_DIR", &target)
+        .env("CARGO_INCREMENTAL", "0");
     if release {
         cargo.arg("--release");
     }

@@ -21,6 +21,9 @@ fn with_our_target(command: &mut Command) -> &mut Command {
     command
         .env("CARGO_TARGET_DIR", root().join("target/third-party"))
         .env("CARGO_NET_OFFLINE", "true")
+        // Nothing here is built twice, and what links is tried, not how fast it runs.
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env_remove("RUSTFLAGS")
         // Those of the package that this test belongs to are not for others.
         .env_remove("CARGO_MANIFEST_DIR")

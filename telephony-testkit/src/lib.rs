@@ -50,7 +50,7 @@ use std::{
 };
 
 use libtest_mimic::Arguments;
-pub use report::Report;
+pub use report::{Report, ReportError};
 use serde_json::Value;
 use telephony_core::{Capability, ProviderDescriptor};
 use telephony_sandbox::SimulatorDescriptor;

@@ -110,7 +110,9 @@ fn test() -> Result<(), String> {
 }
 
 fn doctest() -> Result<(), String> {
-    Step::cargo(&["test", "--doc", "--workspace", "--all-features"]).run()
+    // Those of the template are tested as the scaffold makes them: only then are its choices made.
+    let template = ["--exclude", "telephony-acme-*"];
+    Step::cargo(&[&["test", "--doc", "--workspace", "--all-features"][..], &template].concat()).run()
 }
 
 fn docs() -> Result<(), String> {
