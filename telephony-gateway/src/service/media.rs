@@ -96,6 +96,7 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
     let mut call = AgentCall::new(provider.descriptor().name(), run.direction);
     call.run_id = Some(run.id);
     call.call = run.call.clone();
+    // Of an inbound call, a party may be no address: it is kept as the carrier wrote it, such as `anonymous`.
     call.from = run.from.parse::<Address>().ok();
     call.to = run.to.parse::<Address>().ok();
     let record = run.options["record"] == true;
