@@ -7,18 +7,19 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
+use http::uri::Authority;
 use reqwest::Method;
 use serde_json::{Value, json};
 use telephony_core::{
     ProviderContext,
-    http::{ReqwestTransport, Transport, TransportError},
+    http::{HttpPolicy, ReqwestTransport, Transport, TransportError},
 };
 use telephony_gateway::{
     service::{ServiceOptions, Serving},
@@ -26,7 +27,8 @@ use telephony_gateway::{
 };
 use telephony_registry::Registry;
 use telephony_sandbox::{
-    EndCause, Faults, Observation, RestFault, Sandbox, SandboxOptions, SimulatorDescriptor, WebhookFaults, registered,
+    Behaviour, EndCause, Faults, Handset, Observation, RestFault, Sandbox, SandboxOptions, SimulatorDescriptor,
+    WebhookFaults, registered,
 };
 use tests::{postgres::Postgres, tenant::Tenant};
 use tokio::{
@@ -369,6 +371,62 @@ fn no_call_outlives_the_longest() {
         })
         .await;
         gateway.serving.stop().await;
+    });
+}
+
+/// A network on which one carrier is silent: whatever is sent to it has no answer.
+#[derive(Debug)]
+struct Silent {
+    network: ReqwestTransport,
+    carrier: Arc<OnceLock<Authority>>,
+    asked: Arc<Notify>,
+}
+
+#[async_trait::async_trait]
+impl Transport for Silent {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+        if self.carrier.get().is_some_and(|carrier| request.uri().authority() == Some(carrier)) {
+            self.asked.notify_one();
+            std::future::pending::<()>().await;
+        }
+        self.network.send(request).await
+    }
+}
+
+#[test]
+fn a_carrier_that_does_not_answer_keeps_no_other_call_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::Sqlite(folder.path().join("telephony.db"));
+    runtime().block_on(async {
+        let (carrier, asked) = (Arc::new(OnceLock::new()), Arc::new(Notify::new()));
+        let network =
+            Silent { network: ReqwestTransport::new().unwrap(), carrier: carrier.clone(), asked: asked.clone() };
+        // Nobody gives up waiting for the silent one.
+        let patient = HttpPolicy::default().with_attempt_timeout(Duration::from_secs(3_600));
+        let context = ProviderContext::with_transport(Arc::new(network)).with_http_policy(patient);
+        let options = ServiceOptions { max_call_duration: Duration::from_secs(2), ..impatient() };
+        let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
+        let gateway = Gateway::start_with(&url, KeyRing::generate(), options, context, anywhere, None).await;
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        // Who picks up stays on the line.
+        let handset = Handset::with_behaviour(Behaviour::Talks).with_patience(Duration::from_secs(3_600));
+        let stays = quick().with_handset(handset);
+        let silent = Sandbox::start(registered()[0], stays.clone()).await.unwrap();
+        let account = gateway.account(&silent).await;
+        let unheard = gateway.dial(&account, &workflow, TALKS).await;
+        carrier.set(silent.api_url().authority().parse().unwrap()).unwrap();
+        asked.notified().await;
+
+        let speaks = Sandbox::start(registered()[1], stays).await.unwrap();
+        let account = gateway.account(&speaks).await;
+        let call = gateway.dial(&account, &workflow, TALKS).await;
+        let path = |call: &Value| format!("/calls/{}", call["id"].as_str().unwrap());
+        gateway.tenant.until(&path(&call), "the end", |call| call["is_over"] == true).await;
+        let unheard = gateway.tenant.get(&path(&unheard)).await;
+        assert_eq!(unheard["is_over"], false, "nobody could ask about it: {unheard}");
+        gateway.serving.stop().await;
+        speaks.stop().await;
+        silent.stop().await;
     });
 }
 

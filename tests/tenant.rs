@@ -1,12 +1,15 @@
 //! An organization that uses a gateway through its HTTP API, as a program of somebody else's does.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
 /// How long to wait for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often to look whether it is there: a machine that is asked without a pause has no time to do it.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// An organization's token, and where the gateway is.
 #[derive(Clone, Debug)]
@@ -87,14 +90,18 @@ impl Tenant {
     ///
     /// If that takes too long.
     pub async fn until(&self, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let began = Instant::now();
-        loop {
-            let seen = self.get(path).await;
-            if wanted(&seen) {
-                return seen;
+        let mut looks = tokio::time::interval(LOOK);
+        let mut last = Value::Null;
+        let found = async {
+            loop {
+                looks.tick().await;
+                last = self.get(path).await;
+                if wanted(&last) {
+                    break;
+                }
             }
-            assert!(began.elapsed() < PATIENCE, "{what} does not come: {seen:#}");
-            tokio::task::yield_now().await;
-        }
+        };
+        assert!(tokio::time::timeout(PATIENCE, found).await.is_ok(), "{what} does not come: {last:#}");
+        last
     }
 }

@@ -7,13 +7,14 @@ use telephony_core::{
     CallCost, CallEvent, CallEventKind, CallRef, CallSnapshot, CallState, CallStatus, Capability, StatusChange,
     TelephonyError, Timestamp, error_chain,
 };
+use tokio::task::JoinSet;
 use tracing::{Instrument, info, warn};
 
 use super::{Service, ServiceError, call_span};
 use crate::store::{DialState, StoredRun};
 
-/// How many calls are asked about in one round.
-const MOST_AT_ONCE: u32 = 100;
+/// How many questions to carriers are under way at the same time, of each kind.
+const MOST_AT_ONCE: usize = 32;
 
 /// The shortest and the longest pause between two questions for a price.
 const PRICE_PAUSES: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(600);
@@ -30,39 +31,61 @@ impl Reconciler {
         Self { started: Timestamp::now_utc() }
     }
 
-    /// Goes on until the service ends.
+    /// Goes on until the service ends. A carrier that does not answer keeps nobody else's call waiting.
     pub(super) async fn run(self, service: Service) {
         let mut every = tokio::time::interval(service.options().reconcile_every);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut looking, mut pricing) = (JoinSet::new(), JoinSet::new());
         loop {
             every.tick().await;
-            if let Err(error) = self.round(&service).await {
+            if let Err(error) = self.round(&service, &mut looking, &mut pricing).await {
                 warn!(error = error_chain(&error), "Calls could not be looked after; it is tried again.");
             }
         }
     }
 
-    async fn round(&self, service: &Service) -> Result<(), ServiceError> {
+    async fn round(
+        &self,
+        service: &Service,
+        looking: &mut JoinSet<()>,
+        pricing: &mut JoinSet<()>,
+    ) -> Result<(), ServiceError> {
         let (time, options) = (Timestamp::now_utc(), service.options());
         // A gateway that has just started asks at once.
         let unheard_since = self.started.max(time - options.ask_after);
-        for run in service.store().take_quiet_runs(unheard_since, options.ask_after, MOST_AT_ONCE).await? {
-            let (id, span) = (run.id, call_span(run.id, &run.provider));
-            let quiet_for = time - run.updated_at.max(self.started);
-            if let Err(error) = look_after(service, run, quiet_for > options.ask_after * 2).instrument(span).await {
-                warn!(run = %id, error = error_chain(&error), "A quiet call could not be asked about.");
-            }
+        for run in service.store().take_quiet_runs(unheard_since, options.ask_after, places(looking)).await? {
+            let (id, service, span) = (run.id, service.clone(), call_span(run.id, &run.provider));
+            let no_webhook = time - run.updated_at.max(self.started) > options.ask_after * 2;
+            let look = async move {
+                if let Err(error) = look_after(&service, run, no_webhook).await {
+                    warn!(run = %id, error = error_chain(&error), "A quiet call could not be asked about.");
+                }
+            };
+            looking.spawn(look.instrument(span));
         }
         let lost = json!({"ended_by": "lost", "ended_because": "the gateway that carried the stream has stopped"});
         service.store().close_lost_media(time - options.media_ends_within, &lost).await?;
-        for run in service.store().take_unrated_runs(PRICE_PAUSES, MOST_AT_ONCE).await? {
-            let (id, span) = (run.id, call_span(run.id, &run.provider));
-            if let Err(error) = price(service, run).instrument(span).await {
-                warn!(run = %id, error = error_chain(&error), "A price could not be asked for.");
-            }
+        for run in service.store().take_unrated_runs(PRICE_PAUSES, places(pricing)).await? {
+            let (id, service, span) = (run.id, service.clone(), call_span(run.id, &run.provider));
+            let ask = async move {
+                if let Err(error) = price(&service, run).await {
+                    warn!(run = %id, error = error_chain(&error), "A price could not be asked for.");
+                }
+            };
+            pricing.spawn(ask.instrument(span));
         }
         Ok(())
     }
+}
+
+/// How many more questions may be asked, once those that have been answered are forgotten.
+fn places(asking: &mut JoinSet<()>) -> u32 {
+    while let Some(ended) = asking.try_join_next() {
+        if let Err(error) = ended {
+            warn!(error = &error as &dyn std::error::Error, "Looking after a call stopped in the middle.");
+        }
+    }
+    u32::try_from(MOST_AT_ONCE.saturating_sub(asking.len())).unwrap_or(0)
 }
 
 /// Asks what a call has cost.
