@@ -22,7 +22,7 @@ use telephony_core::{
     http::{HttpPolicy, ReqwestTransport, Transport, TransportError},
 };
 use telephony_gateway::{
-    service::{ServiceOptions, Serving},
+    service::{Change, ServiceOptions, Serving},
     store::{DatabaseUrl, KeyRing, Store},
 };
 use telephony_registry::Registry;
@@ -584,5 +584,34 @@ fn two_gateways_share_a_database_and_one_finishes_what_the_other_began() {
         for sandbox in sandboxes {
             sandbox.stop().await;
         }
+    });
+}
+
+#[test]
+fn a_call_is_followed_at_one_gateway_while_another_carries_it() {
+    let (postgres, keys) = (Postgres::start(), KeyRing::generate());
+    let url: DatabaseUrl = postgres.url().parse().unwrap();
+    runtime().block_on(async {
+        // Neither asks a carrier by itself: what the second hears of the call, the first has told.
+        let start = || Gateway::start(&url, keys.clone(), ServiceOptions::default());
+        let (carries, follows) = (start().await, start().await);
+        let sandbox = Sandbox::start(registered()[0], quick()).await.unwrap();
+        let account = carries.account(&sandbox).await;
+        let workflow = carries.workflow(json!({"type": "echo"})).await;
+        let mut changes = follows.serving.service().changes();
+        let call = carries.dial(&account, &workflow, HANGS_UP).await;
+        let id = call["id"].as_str().unwrap();
+        let told = async { while changes.recv().await.unwrap() != Change::Run(id.parse().unwrap()) {} };
+        tokio::time::timeout(Duration::from_secs(60), told).await.expect("the other gateway is told");
+
+        let live = format!("{}/api/v1/calls/{id}/live", follows.tenant.base);
+        let live = follows.tenant.client.get(live).bearer_auth(&follows.tenant.token).send().await.unwrap();
+        let ledger = tokio::time::timeout(Duration::from_secs(60), live.text()).await.expect("it ends with the call");
+        let ledger = ledger.unwrap();
+        assert!(ledger.contains(r#""is_over":true"#), "{ledger}");
+        assert!(ledger.contains(r#""state":"rated""#), "the price comes after the end: {ledger}");
+        carries.serving.stop().await;
+        follows.serving.stop().await;
+        sandbox.stop().await;
     });
 }

@@ -29,7 +29,7 @@ use super::{
     rfc3339,
 };
 use crate::{
-    service::{CallRequest, Placed, Service},
+    service::{CallRequest, Change, Placed, Service},
     store::{RunFilter, StoredEvent, StoredRun},
     timeline,
 };
@@ -43,8 +43,8 @@ const PAGE: u32 = 50;
 /// The longest idempotency key.
 const LONGEST_KEY: usize = 255;
 
-/// How long nothing is said on a live stream before it is looked whether another gateway has written something.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long nothing is said on a live stream before it is looked all the same: what gateways tell each other may get lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// A call.
 #[derive(Clone, PartialEq, Serialize, ToSchema)]
@@ -416,7 +416,7 @@ pub(super) async fn live(
 /// Somebody who follows a call.
 struct Follower {
     service: Service,
-    changes: tokio::sync::broadcast::Receiver<WorkflowRunId>,
+    changes: tokio::sync::broadcast::Receiver<Change>,
     run: WorkflowRunId,
     /// The number of the last row that was told.
     seen: i64,
@@ -460,11 +460,12 @@ impl Follower {
         }
     }
 
-    /// Waits until the call may have changed: here it is told, elsewhere it must be looked for.
+    /// Waits until the call may have changed.
     async fn change(&mut self) {
         let told = async {
-            while let Ok(run) = self.changes.recv().await {
-                if run == self.run {
+            // Whoever is too slow to hear of all changes looks as well.
+            while let Ok(change) = self.changes.recv().await {
+                if change.concerns(self.run) {
                     break;
                 }
             }

@@ -6,6 +6,7 @@ pub mod agent;
 mod calls;
 mod drain;
 pub(crate) mod media;
+mod others;
 mod reconciler;
 mod sandbox;
 mod serving;
@@ -102,10 +103,28 @@ struct Inner {
     context: ProviderContext,
     public_url: Url,
     options: ServiceOptions,
-    changes: broadcast::Sender<WorkflowRunId>,
+    changes: broadcast::Sender<Change>,
+    untold: others::Untold,
     drain: drain::Drain,
     /// A provider keeps its pace and its budget of retries, so each account has one.
     providers: Mutex<HashMap<Uuid, Built>>,
+}
+
+/// What may have changed: a hint to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// This call.
+    Run(WorkflowRunId),
+    /// Any: other gateways could not be heard for a while.
+    Any,
+}
+
+impl Change {
+    /// Whether it may be of this call.
+    #[must_use]
+    pub fn concerns(self, run: WorkflowRunId) -> bool {
+        self == Self::Any || self == Self::Run(run)
+    }
 }
 
 struct Built {
@@ -204,8 +223,9 @@ impl Service {
         options: ServiceOptions,
     ) -> Self {
         let (changes, _) = broadcast::channel(CHANGES);
-        let (drain, providers) = Default::default();
-        Self { inner: Arc::new(Inner { store, registry, context, public_url, options, changes, drain, providers }) }
+        let (untold, drain, providers) = Default::default();
+        let inner = Inner { store, registry, context, public_url, options, changes, untold, drain, providers };
+        Self { inner: Arc::new(inner) }
     }
 
     /// How it looks after its calls.
@@ -214,9 +234,10 @@ impl Service {
         &self.inner.options
     }
 
-    /// The calls that change from now on, in this process. Of those that change elsewhere, only the store knows.
+    /// The calls that change from now on, here or at another gateway of the same database. It is a hint: one that gets lost between gateways
+    /// does not come again, so whoever must know looks once in a while.
     #[must_use]
-    pub fn changes(&self) -> broadcast::Receiver<WorkflowRunId> {
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.inner.changes.subscribe()
     }
 
@@ -239,10 +260,17 @@ impl Service {
         Ok(appended)
     }
 
-    /// Says that a call has changed.
+    /// Says that a call has changed, here and to other gateways.
     pub(crate) fn changed(&self, run: WorkflowRunId) {
+        self.tell_followers(Change::Run(run));
+        if self.store().is_shared() {
+            self.inner.untold.add(run);
+        }
+    }
+
+    fn tell_followers(&self, change: Change) {
         // Often nobody looks.
-        let _nobody_looks = self.inner.changes.send(run);
+        let _nobody_looks = self.inner.changes.send(change);
     }
 
     /// What is remembered.

@@ -64,7 +64,8 @@ impl Reconciler {
             looking.spawn(look.instrument(span));
         }
         let lost = json!({"ended_by": "lost", "ended_because": "the gateway that carried the stream has stopped"});
-        service.store().close_lost_media(time - options.media_ends_within, &lost).await?;
+        let closed = service.store().close_lost_media(time - options.media_ends_within, &lost).await?;
+        closed.into_iter().for_each(|run| service.changed(run));
         for run in service.store().take_unrated_runs(PRICE_PAUSES, places(pricing)).await? {
             let (id, service, span) = (run.id, service.clone(), call_span(run.id, &run.provider));
             let ask = async move {
@@ -93,11 +94,17 @@ async fn price(service: &Service, run: StoredRun) -> Result<(), ServiceError> {
     let provider = match service.provider_of(&run).await {
         Ok(provider) => provider,
         // Its account is gone, and with it whoever could tell.
-        Err(ServiceError::NotFound { .. }) => return Ok(service.store().give_up_cost(run.id, None).await?),
+        Err(ServiceError::NotFound { .. }) => {
+            service.store().give_up_cost(run.id, None).await?;
+            service.changed(run.id);
+            return Ok(());
+        }
         Err(error) => return Err(error),
     };
     if !provider.descriptor().capabilities().has(Capability::CallCost) {
-        return Ok(service.store().give_up_cost(run.id, Some(Capability::CallCost)).await?);
+        service.store().give_up_cost(run.id, Some(Capability::CallCost)).await?;
+        service.changed(run.id);
+        return Ok(());
     }
     let over_since = run.ended_at.map(|ended| Timestamp::now_utc() - ended);
     let given_up = over_since.is_some_and(|since| since > service.options().give_up_cost_after);

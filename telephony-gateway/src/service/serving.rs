@@ -8,7 +8,7 @@ use telephony_registry::Registry;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::warn;
 
-use super::{Service, ServiceOptions, reconciler::Reconciler};
+use super::{Service, ServiceOptions, others, reconciler::Reconciler};
 use crate::{
     api,
     server::{GatewayError, check_public_url},
@@ -25,6 +25,7 @@ pub struct Serving {
     address: SocketAddr,
     server: JoinHandle<()>,
     reconciler: JoinHandle<()>,
+    others: JoinHandle<()>,
 }
 
 impl Serving {
@@ -53,6 +54,7 @@ impl Serving {
         };
         let service = Service::new(store, registry, context, public_url, options);
         let reconciler = tokio::spawn(Reconciler::new().run(service.clone()));
+        let others = tokio::spawn(others::run(service.clone()));
         let router = api::router(service.clone());
         // Frames of 20 ms must not wait for each other.
         let listener = listener.tap_io(|stream| {
@@ -67,7 +69,7 @@ impl Serving {
                 warn!(error = &error as &dyn std::error::Error, "The gateway stopped listening.");
             }
         });
-        Ok(Self { service, address, server, reconciler })
+        Ok(Self { service, address, server, reconciler, others })
     }
 
     /// The service.
@@ -87,6 +89,7 @@ impl Serving {
     pub async fn stop(mut self) {
         self.service.close();
         self.reconciler.abort();
+        self.others.abort();
         match tokio::time::timeout(REQUESTS_END_WITHIN, &mut self.server).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "The server did not end by itself."),
@@ -100,5 +103,6 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.server.abort();
         self.reconciler.abort();
+        self.others.abort();
     }
 }

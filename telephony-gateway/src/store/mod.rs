@@ -8,12 +8,14 @@
 //! | `accounts` | organizations and their carrier accounts, in `organization_configuration` |
 //! | `access` | API tokens, sign-in links, sessions: by their hashes |
 //! | `workflows` | workflows, and the phone numbers that they answer |
+//! | `announcements` | what gateways that share a database tell each other |
 //! | `runs` | one row for each call, its ledger of events, its media tokens and its slot |
 //!
 //! Nothing is acknowledged before it is committed. Times are microseconds since 1970, in UTC.
 
 mod access;
 mod accounts;
+mod announcements;
 mod db;
 mod runs;
 mod vault;
@@ -23,12 +25,14 @@ use std::sync::Arc;
 
 pub use access::{ApiToken, IssuedToken};
 pub use accounts::{Account, AccountChange, NewAccount, Organization, TELEPHONY_CONFIGURATION};
+pub use announcements::{Announced, Announcements};
 pub use db::{DatabaseUrl, DatabaseUrlError};
 pub use runs::{Appended, DialState, NewRun, Opened, RunFilter, RunPage, StoredEvent, StoredRun};
 pub use vault::{KeyRing, VaultError};
 pub use workflows::{NewNumber, NewWorkflow, PhoneNumberRow, Workflow};
 
 use db::Db;
+use uuid::Uuid;
 use vault::Vault;
 
 /// What a gateway remembers. Cheap to clone.
@@ -36,6 +40,8 @@ use vault::Vault;
 pub struct Store {
     db: Arc<Db>,
     vault: Arc<Vault>,
+    /// Tells this program from others that use the same database.
+    instance: Uuid,
 }
 
 /// Why the store did not do what it was asked.
@@ -98,7 +104,7 @@ impl Store {
     /// [`StoreError`]: of a database that a newer program has written, [`StoreError::NewerSchema`].
     pub async fn open(url: &DatabaseUrl, keys: KeyRing) -> Result<Self, StoreError> {
         let db = Db::open(url).await?;
-        Ok(Self { db: Arc::new(db), vault: Arc::new(Vault::new(keys)) })
+        Ok(Self { db: Arc::new(db), vault: Arc::new(Vault::new(keys)), instance: Uuid::new_v4() })
     }
 
     /// Whether the database answers.

@@ -826,24 +826,24 @@ impl Store {
         Ok(())
     }
 
-    /// Marks streams as closed whose calls have been over since before a time: the gateway that carried them has stopped. Returns how
-    /// many.
+    /// Marks streams as closed whose calls have been over since before a time: the gateway that carried them has stopped. Returns
+    /// those calls.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn close_lost_media(&self, before: Timestamp, report: &Value) -> Result<u64, StoreError> {
-        Ok(on!(self.db, write, pool => sqlx::query(
+    pub async fn close_lost_media(&self, before: Timestamp, report: &Value) -> Result<Vec<WorkflowRunId>, StoreError> {
+        let closed: Vec<Uuid> = on!(self.db, write, pool => sqlx::query_scalar(
             "UPDATE workflow_run SET media_state = 'closed', media = $3, version = version + 1, updated_at = $4
-             WHERE is_over = $1 AND media_state = 'open' AND ended_at < $2",
+             WHERE is_over = $1 AND media_state = 'open' AND ended_at < $2 RETURNING id",
         )
         .bind(true)
         .bind(micros(before))
         .bind(report.to_string())
         .bind(now())
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()))?)
+        .fetch_all(pool)
+        .await)?;
+        Ok(closed.into_iter().map(WorkflowRunId::from).collect())
     }
 
     /// Holds the place of a run for so much longer. False if it has none any more.
