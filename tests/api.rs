@@ -294,3 +294,14 @@ fn the_openapi_document_is_up_to_date() {
         assert!(stored == current, "openapi.json is out of date: run `cargo xtask openapi`");
     }
 }
+
+/// Generators name functions after operations.
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let document = serde_json::to_value(api::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|path| path.as_object().unwrap().values());
+    let names: Vec<&str> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let different: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(different.len(), names.len(), "{names:?}");
+}

@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
+mod client;
 mod matrix;
 mod new_provider;
 mod openapi;
@@ -26,6 +27,8 @@ Tasks:
                  Make a crate for another carrier, from the template; --help says how
   matrix         Write what the documents say of providers anew: README.md, docs/providers.md, each crate's README
   openapi        Write the description of the gateway's HTTP API anew: openapi.json
+  generate-client
+                 Make the TypeScript client of that API, in clients/typescript
   package        Package every publishable crate, and build each from its package alone
   semver [REV]   Compare what is public with the last release, or with a revision
   help           Say this
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         "package" => package::run(rest),
         "semver" => semver::run(rest),
         "openapi" => openapi::run(rest),
+        "generate-client" => client::run(rest),
         "new-provider" => new_provider::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -14,7 +14,7 @@ struct Stage {
 const STAGES: &[Stage] = &[
     Stage {
         name: "tools",
-        about: "install what is missing: a C compiler, PostgreSQL, Python with websockets, cargo-nextest, cargo-deny",
+        about: "install what is missing: a C compiler, PostgreSQL, Python with websockets, Node.js with the client's packages, cargo-nextest, cargo-deny",
         run: tools,
     },
     Stage { name: "format", about: "the code is formatted", run: format },
@@ -59,12 +59,18 @@ fn tools() -> Result<(), String> {
             .map_err(|reason| format!("the tests start a PostgreSQL, and it could not be installed: {reason}"))?;
     }
     python()?;
+    if !Step::new("npm", &["--version"]).succeeds() {
+        install_package("npm").map_err(|reason| {
+            format!("the TypeScript client is made and tested with npm, and it could not be installed: {reason}")
+        })?;
+    }
+    crate::client::install()?;
     for tool in ["nextest", "deny"] {
         if !Step::cargo(&[tool, "--version"]).succeeds() {
             Step::cargo(&["install", "--locked", &format!("cargo-{tool}")]).run()?;
         }
     }
-    println!("  a C compiler, PostgreSQL, Python with websockets, cargo-nextest and cargo-deny are there");
+    println!("  a C compiler, PostgreSQL, Python with websockets, npm, cargo-nextest and cargo-deny are there");
     Ok(())
 }
 

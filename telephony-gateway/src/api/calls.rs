@@ -20,7 +20,10 @@ use telephony_core::{
     WorkflowRunId,
 };
 use time::format_description::well_known::Rfc3339;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::schema::{Object, ObjectBuilder, SchemaType, Type},
+};
 use uuid::Uuid;
 
 use super::{
@@ -30,7 +33,7 @@ use super::{
 };
 use crate::{
     service::{CallRequest, Change, Placed, Service},
-    store::{RunFilter, StoredEvent, StoredRun},
+    store::{DialState, RunFilter, StoredEvent, StoredRun},
     timeline,
 };
 
@@ -51,7 +54,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 pub(super) struct Call {
     /// Its id.
     id: Uuid,
-    /// `outbound` or `inbound`.
+    #[schema(schema_with = direction_schema)]
     direction: &'static str,
     /// Who calls.
     from: String,
@@ -63,14 +66,13 @@ pub(super) struct Call {
     configuration_id: Option<Uuid>,
     /// What it is for; null once that was deleted.
     workflow_id: Option<Uuid>,
-    /// Where it stands: `queued`, `initiated`, `ringing`, `in_progress`, `completed`, `busy`, `no_answer`, `canceled`, `failed`; null
-    /// before the carrier has said so.
+    #[schema(schema_with = status_schema)]
     status: Option<&'static str>,
     /// Why it ended, in the carrier's words.
     reason: Option<String>,
     /// Whether it is over.
     is_over: bool,
-    /// Whether the carrier was asked for it: `intended`, `accepted`, `refused`, `unknown` (it is not dialled again), `received`.
+    #[schema(schema_with = dial_state_schema)]
     dial_state: &'static str,
     /// Why there is no call, or why that is not known.
     dial_error: Option<String>,
@@ -83,7 +85,7 @@ pub(super) struct Call {
     duration_secs: Option<u64>,
     /// What it cost.
     cost: Cost,
-    /// Where its stream stands: `none`, `open`, `closed`.
+    #[schema(schema_with = media_state_schema)]
     media_state: String,
     /// What went over the stream.
     #[schema(value_type = Option<Object>)]
@@ -96,10 +98,43 @@ pub(super) struct Call {
     ended_at: Option<String>,
 }
 
+/// One of some words.
+fn words(description: &str, words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description)).enum_values(Some(words))
+}
+
+fn direction_schema() -> Object {
+    words("Who calls whom, seen from here.", ["inbound", "outbound"]).build()
+}
+
+fn status_schema() -> Object {
+    let description = "Where it stands; null before the carrier has said so.";
+    let known = CallStatus::ALL.map(|status| Value::from(status.as_str()));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .description(Some(description))
+        .enum_values(Some(known.into_iter().chain([Value::Null])))
+        .build()
+}
+
+fn dial_state_schema() -> Object {
+    let description = "Whether the carrier was asked for it; one that is `unknown` is not dialled again.";
+    words(description, DialState::ALL.map(DialState::as_str)).build()
+}
+
+fn media_state_schema() -> Object {
+    words("Where its stream stands.", ["none", "open", "closed"]).build()
+}
+
+fn cost_state_schema() -> Object {
+    let description = "Whether the price is known; `unsupported`: the carrier tells none.";
+    words(description, ["pending", "rated", "unsupported", "given_up"]).build()
+}
+
 /// What a call cost.
 #[derive(Clone, PartialEq, Serialize, ToSchema)]
 pub(super) struct Cost {
-    /// `pending`, `rated`, `unsupported` (the carrier tells no price) or `given_up`.
+    #[schema(schema_with = cost_state_schema)]
     state: String,
     /// A decimal number.
     amount: Option<String>,
@@ -239,7 +274,7 @@ impl NewCall {
 }
 
 /// Places a call. With an `Idempotency-Key`, the same request places it once, however often it comes.
-#[utoipa::path(post, path = "/telephony/initiate-call", tag = "calls", params(
+#[utoipa::path(post, operation_id = "initiate_call", path = "/telephony/initiate-call", tag = "calls", params(
     ("Idempotency-Key" = Option<String>, Header, description = "The same for every attempt at the same call, 1 to 255 characters"),
 ), request_body = NewCall, responses(
     (status = 201, description = "The carrier was asked: `dial_state` says what it said", body = Call),
@@ -341,7 +376,7 @@ impl CallQuery {
 }
 
 /// Lists calls, newest first.
-#[utoipa::path(get, path = "/calls", tag = "calls", params(CallQuery), responses(
+#[utoipa::path(get, operation_id = "list_calls", path = "/calls", tag = "calls", params(CallQuery), responses(
     (status = 200, description = "A page of calls", body = CallPage),
     (status = 422, description = "A filter is wrong", body = Problem),
 ))]
@@ -364,7 +399,7 @@ async fn found(service: &Service, caller: Caller, id: Uuid) -> Result<StoredRun,
 }
 
 /// Reads a call.
-#[utoipa::path(get, path = "/calls/{id}", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
+#[utoipa::path(get, operation_id = "read_call", path = "/calls/{id}", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "The call", body = Call),
     (status = 404, description = "There is none", body = Problem),
 ))]
@@ -377,7 +412,7 @@ pub(super) async fn read(
 }
 
 /// Reads the ledger of a call: everything that happened, in the order in which it came.
-#[utoipa::path(get, path = "/calls/{id}/events", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
+#[utoipa::path(get, operation_id = "read_call_events", path = "/calls/{id}/events", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "The ledger", body = Vec<CallEvent>),
     (status = 404, description = "There is none", body = Problem),
 ))]
@@ -393,7 +428,7 @@ pub(super) async fn events(
 
 /// Follows a call, as server-sent events: `call` whenever it has changed, `event` for each row of its ledger, from the first on. The
 /// stream ends when the call is over, its audio is closed and its price is settled.
-#[utoipa::path(get, path = "/calls/{id}/live", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
+#[utoipa::path(get, operation_id = "follow_call", path = "/calls/{id}/live", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "`call` events hold a Call, `event` events a CallEvent", content_type = "text/event-stream"),
     (status = 404, description = "There is none", body = Problem),
 ))]
@@ -482,7 +517,7 @@ pub(super) struct HungUp {
 }
 
 /// Ends a call. One that is over is no error.
-#[utoipa::path(post, path = "/calls/{id}/hang-up", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
+#[utoipa::path(post, operation_id = "hang_up_call", path = "/calls/{id}/hang-up", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "It ends, or has ended", body = HungUp),
     (status = 404, description = "There is none", body = Problem),
     (status = 409, description = "The carrier has not told of it yet", body = Problem),
@@ -517,7 +552,7 @@ pub(super) struct Transferred {
 }
 
 /// Connects a call to somebody else.
-#[utoipa::path(post, path = "/calls/{id}/transfer", tag = "calls", params(("id" = Uuid, Path, description = "The call")),
+#[utoipa::path(post, operation_id = "transfer_call", path = "/calls/{id}/transfer", tag = "calls", params(("id" = Uuid, Path, description = "The call")),
     request_body = TransferBody, responses(
     (status = 200, description = "The carrier took it on", body = Transferred),
     (status = 404, description = "There is none", body = Problem),
@@ -548,7 +583,7 @@ pub(super) struct DigitsBody {
 }
 
 /// Sends DTMF on a call.
-#[utoipa::path(post, path = "/calls/{id}/digits", tag = "calls", params(("id" = Uuid, Path, description = "The call")),
+#[utoipa::path(post, operation_id = "send_digits", path = "/calls/{id}/digits", tag = "calls", params(("id" = Uuid, Path, description = "The call")),
     request_body = DigitsBody, responses(
     (status = 204, description = "They are sent"),
     (status = 404, description = "There is none", body = Problem),
@@ -568,7 +603,7 @@ pub(super) async fn digits(
 }
 
 /// Says what a call cost.
-#[utoipa::path(get, path = "/calls/{id}/cost", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
+#[utoipa::path(get, operation_id = "read_call_cost", path = "/calls/{id}/cost", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "What is known of it", body = Cost),
     (status = 404, description = "There is none", body = Problem),
 ))]
@@ -581,7 +616,7 @@ pub(super) async fn cost(
 }
 
 /// Fetches the recording of a call: a WAV file, left the caller, right what the caller heard.
-#[utoipa::path(get, path = "/calls/{id}/recording", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
+#[utoipa::path(get, operation_id = "read_recording", path = "/calls/{id}/recording", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "The recording", content_type = "audio/wav"),
     (status = 404, description = "There is none", body = Problem),
 ))]

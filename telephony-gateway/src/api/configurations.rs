@@ -129,7 +129,7 @@ async fn account(service: &Service, caller: Caller, id: Uuid) -> Result<Account,
 }
 
 /// Lists the accounts.
-#[utoipa::path(get, path = "/telephony/configurations", tag = "configurations", responses(
+#[utoipa::path(get, operation_id = "list_configurations", path = "/telephony/configurations", tag = "configurations", responses(
     (status = 200, description = "The accounts, by name", body = Vec<Configuration>),
 ))]
 pub(super) async fn list(
@@ -141,7 +141,7 @@ pub(super) async fn list(
 }
 
 /// Stores an account. The first is the default.
-#[utoipa::path(post, path = "/telephony/configurations", tag = "configurations", request_body = NewConfiguration, responses(
+#[utoipa::path(post, operation_id = "create_configuration", path = "/telephony/configurations", tag = "configurations", request_body = NewConfiguration, responses(
     (status = 201, description = "It is stored", body = Configuration),
     (status = 409, description = "The name is taken", body = Problem),
     (status = 422, description = "A field is wrong: each is named with its reason", body = Problem),
@@ -157,7 +157,7 @@ pub(super) async fn create(
 }
 
 /// Reads an account.
-#[utoipa::path(get, path = "/telephony/configurations/{id}", tag = "configurations", params(
+#[utoipa::path(get, operation_id = "read_configuration", path = "/telephony/configurations/{id}", tag = "configurations", params(
     ("id" = Uuid, Path, description = "The account"),
 ), responses(
     (status = 200, description = "The account, its secrets masked", body = Configuration),
@@ -173,7 +173,7 @@ pub(super) async fn read(
 }
 
 /// Changes an account.
-#[utoipa::path(patch, path = "/telephony/configurations/{id}", tag = "configurations", params(
+#[utoipa::path(patch, operation_id = "change_configuration", path = "/telephony/configurations/{id}", tag = "configurations", params(
     ("id" = Uuid, Path, description = "The account"),
 ), request_body = ConfigurationChange, responses(
     (status = 200, description = "As it is now", body = Configuration),
@@ -193,7 +193,7 @@ pub(super) async fn change(
 }
 
 /// Deletes an account and its numbers. Its calls stay listed.
-#[utoipa::path(delete, path = "/telephony/configurations/{id}", tag = "configurations", params(
+#[utoipa::path(delete, operation_id = "delete_configuration", path = "/telephony/configurations/{id}", tag = "configurations", params(
     ("id" = Uuid, Path, description = "The account"),
 ), responses(
     (status = 204, description = "It is gone"),
@@ -212,7 +212,7 @@ pub(super) async fn delete(
 }
 
 /// Makes an account the default for outbound calls.
-#[utoipa::path(post, path = "/telephony/configurations/{id}/default", tag = "configurations", params(
+#[utoipa::path(post, operation_id = "make_configuration_default", path = "/telephony/configurations/{id}/default", tag = "configurations", params(
     ("id" = Uuid, Path, description = "The account"),
 ), responses(
     (status = 200, description = "It is the default", body = Configuration),
@@ -231,7 +231,7 @@ pub(super) async fn make_default(
 }
 
 /// Asks the carrier whether the account works.
-#[utoipa::path(post, path = "/telephony/configurations/{id}/test", tag = "configurations", params(
+#[utoipa::path(post, operation_id = "test_configuration", path = "/telephony/configurations/{id}/test", tag = "configurations", params(
     ("id" = Uuid, Path, description = "The account"),
 ), responses(
     (status = 200, description = "It works: what the carrier says of it", body = TestResult),
@@ -252,7 +252,7 @@ pub(super) async fn test(
 }
 
 /// Asks the carrier for the account's numbers, and stores those that are for calls.
-#[utoipa::path(post, path = "/telephony/configurations/{id}/import-numbers", tag = "configurations", params(
+#[utoipa::path(post, operation_id = "import_numbers", path = "/telephony/configurations/{id}/import-numbers", tag = "configurations", params(
     ("id" = Uuid, Path, description = "The account"),
 ), responses(
     (status = 200, description = "They are stored", body = Imported),

@@ -66,7 +66,7 @@ pub(super) struct PhoneNumberChanged {
 }
 
 /// Lists the numbers of all accounts.
-#[utoipa::path(get, path = "/telephony/phone-numbers", tag = "phone numbers", responses(
+#[utoipa::path(get, operation_id = "list_phone_numbers", path = "/telephony/phone-numbers", tag = "phone numbers", responses(
     (status = 200, description = "The numbers, in order", body = Vec<PhoneNumber>),
 ))]
 pub(super) async fn list(State(service): State<Service>, caller: Caller) -> Result<Answer<Vec<PhoneNumber>>, Problem> {
@@ -75,7 +75,7 @@ pub(super) async fn list(State(service): State<Service>, caller: Caller) -> Resu
 }
 
 /// Says which workflow answers a number, and points the carrier's webhook here where the carrier allows it.
-#[utoipa::path(patch, path = "/telephony/phone-numbers/{id}", tag = "phone numbers", params(
+#[utoipa::path(patch, operation_id = "change_phone_number", path = "/telephony/phone-numbers/{id}", tag = "phone numbers", params(
     ("id" = Uuid, Path, description = "The number"),
 ), request_body = PhoneNumberChange, responses(
     (status = 200, description = "As it is now; what the carrier did not do is a warning", body = PhoneNumberChanged),

@@ -100,7 +100,7 @@ async fn organization(service: &Service, caller: Caller) -> Result<Answer<Organi
 }
 
 /// Reads the organization that asks.
-#[utoipa::path(get, path = "/organization", tag = "organization", responses(
+#[utoipa::path(get, operation_id = "read_organization", path = "/organization", tag = "organization", responses(
     (status = 200, description = "The organization", body = Organization),
 ))]
 pub(super) async fn read(State(service): State<Service>, caller: Caller) -> Result<Answer<Organization>, Problem> {
@@ -108,7 +108,7 @@ pub(super) async fn read(State(service): State<Service>, caller: Caller) -> Resu
 }
 
 /// Changes the organization that asks.
-#[utoipa::path(patch, path = "/organization", tag = "organization", request_body = OrganizationChange, responses(
+#[utoipa::path(patch, operation_id = "change_organization", path = "/organization", tag = "organization", request_body = OrganizationChange, responses(
     (status = 200, description = "As it is now", body = Organization),
     (status = 422, description = "A field is wrong", body = Problem),
 ))]
@@ -128,7 +128,7 @@ pub(super) async fn change(
 }
 
 /// Lists the API tokens, revoked ones too.
-#[utoipa::path(get, path = "/tokens", tag = "organization", responses(
+#[utoipa::path(get, operation_id = "list_tokens", path = "/tokens", tag = "organization", responses(
     (status = 200, description = "The tokens, oldest first", body = Vec<ApiToken>),
 ))]
 pub(super) async fn tokens(State(service): State<Service>, caller: Caller) -> Result<Answer<Vec<ApiToken>>, Problem> {
@@ -137,7 +137,7 @@ pub(super) async fn tokens(State(service): State<Service>, caller: Caller) -> Re
 }
 
 /// Makes an API token. It is shown this once.
-#[utoipa::path(post, path = "/tokens", tag = "organization", request_body = NewApiToken, responses(
+#[utoipa::path(post, operation_id = "create_token", path = "/tokens", tag = "organization", request_body = NewApiToken, responses(
     (status = 201, description = "The token", body = IssuedApiToken),
     (status = 422, description = "A field is wrong", body = Problem),
 ))]
@@ -152,7 +152,7 @@ pub(super) async fn create_token(
 }
 
 /// Revokes an API token for good.
-#[utoipa::path(delete, path = "/tokens/{id}", tag = "organization", params(
+#[utoipa::path(delete, operation_id = "revoke_token", path = "/tokens/{id}", tag = "organization", params(
     ("id" = Uuid, Path, description = "The token's id"),
 ), responses(
     (status = 204, description = "It is good for nothing any more"),

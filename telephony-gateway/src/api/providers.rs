@@ -73,7 +73,7 @@ impl Provider {
 }
 
 /// Lists the carriers.
-#[utoipa::path(get, path = "/providers", tag = "providers", responses(
+#[utoipa::path(get, operation_id = "list_providers", path = "/providers", tag = "providers", responses(
     (status = 200, description = "The carriers, by name", body = Vec<Provider>),
 ))]
 pub(super) async fn list(State(service): State<Service>, _: Caller) -> Json<Vec<Provider>> {
@@ -81,7 +81,7 @@ pub(super) async fn list(State(service): State<Service>, _: Caller) -> Json<Vec<
 }
 
 /// Says all about a carrier.
-#[utoipa::path(get, path = "/providers/{name}", tag = "providers", params(
+#[utoipa::path(get, operation_id = "read_provider", path = "/providers/{name}", tag = "providers", params(
     ("name" = String, Path, description = "The one word for it"),
 ), responses(
     (status = 200, description = "The carrier", body = Provider),

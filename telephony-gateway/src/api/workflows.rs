@@ -73,7 +73,7 @@ impl WorkflowBody {
 }
 
 /// Lists the workflows.
-#[utoipa::path(get, path = "/workflows", tag = "workflows", responses(
+#[utoipa::path(get, operation_id = "list_workflows", path = "/workflows", tag = "workflows", responses(
     (status = 200, description = "The workflows, by name", body = Vec<Workflow>),
 ))]
 pub(super) async fn list(State(service): State<Service>, caller: Caller) -> Result<Answer<Vec<Workflow>>, Problem> {
@@ -82,7 +82,7 @@ pub(super) async fn list(State(service): State<Service>, caller: Caller) -> Resu
 }
 
 /// Stores a workflow.
-#[utoipa::path(post, path = "/workflows", tag = "workflows", request_body = WorkflowBody, responses(
+#[utoipa::path(post, operation_id = "create_workflow", path = "/workflows", tag = "workflows", request_body = WorkflowBody, responses(
     (status = 201, description = "It is stored", body = Workflow),
     (status = 409, description = "The name is taken", body = Problem),
     (status = 422, description = "A field is wrong", body = Problem),
@@ -98,7 +98,7 @@ pub(super) async fn create(
 }
 
 /// Reads a workflow.
-#[utoipa::path(get, path = "/workflows/{id}", tag = "workflows", params(
+#[utoipa::path(get, operation_id = "read_workflow", path = "/workflows/{id}", tag = "workflows", params(
     ("id" = Uuid, Path, description = "The workflow"),
 ), responses(
     (status = 200, description = "The workflow", body = Workflow),
@@ -114,7 +114,7 @@ pub(super) async fn read(
 }
 
 /// Replaces a workflow. Calls that are under way go on as they began.
-#[utoipa::path(put, path = "/workflows/{id}", tag = "workflows", params(
+#[utoipa::path(put, operation_id = "replace_workflow", path = "/workflows/{id}", tag = "workflows", params(
     ("id" = Uuid, Path, description = "The workflow"),
 ), request_body = WorkflowBody, responses(
     (status = 200, description = "As it is now", body = Workflow),
@@ -134,7 +134,7 @@ pub(super) async fn replace(
 }
 
 /// Deletes a workflow. Its numbers are answered by none then; its calls stay listed.
-#[utoipa::path(delete, path = "/workflows/{id}", tag = "workflows", params(
+#[utoipa::path(delete, operation_id = "delete_workflow", path = "/workflows/{id}", tag = "workflows", params(
     ("id" = Uuid, Path, description = "The workflow"),
 ), responses(
     (status = 204, description = "It is gone"),

@@ -31,6 +31,9 @@ pub enum DialState {
 }
 
 impl DialState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Intended, Self::Accepted, Self::Refused, Self::Unknown, Self::Received];
+
     /// The word in data.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
