@@ -137,6 +137,34 @@ fn accounts_numbers_and_workflows_from_a_terminal() {
     runtime.block_on(sandbox.stop());
 }
 
+/// The handset that hangs up once it is answered.
+const HANGS_UP: &str = "+12025550106";
+
+#[test]
+fn a_simulated_carrier_calls_the_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    said(folder, &["workflows", "add", "demo", "--agent", r#"{"type": "echo"}"#]);
+    let listen = free_address();
+    let gateway = format!("http://{listen}");
+    let call = |provider| ["simulate", provider, "--call", "demo", "--from", HANGS_UP, "--public-url", &gateway];
+    let names = telephony_sandbox::registered().into_iter().map(|simulator| simulator.provider().name().as_str());
+    let names: Vec<&str> = names.collect();
+    let why = refused(folder, &call(names[0]));
+    assert!(why.contains("nothing answers") && why.contains(&gateway), "{why}");
+
+    let _serve = Serve::start(folder, listen);
+    for name in &names {
+        let told = said(folder, &[&call(name)[..], &["--json"]].concat());
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!((&told["status"], &told["from"]), (&json!("completed"), &json!(HANGS_UP)), "{name}: {told}");
+    }
+    let told = said(folder, &call(names[0]));
+    assert!(told.contains("The call is over: completed."), "{told}");
+    assert!(said(folder, &["config", "list"]).contains("no account yet"), "its account is gone with it");
+    assert!(refused(folder, &["simulate", names[0], "--call", "nonesuch"]).contains("demo"));
+}
+
 /// A gateway with an account at a simulated carrier, and a call that is up.
 struct CallThatIsUp {
     runtime: tokio::runtime::Runtime,

@@ -39,14 +39,14 @@ pub(super) struct Where {
 }
 
 /// The service behind a command, and for whom it is asked.
-struct Asked {
-    service: Service,
-    owner: OrganizationId,
-    json: bool,
+pub(super) struct Asked {
+    pub(super) service: Service,
+    pub(super) owner: OrganizationId,
+    pub(super) json: bool,
 }
 
 impl Where {
-    async fn open(self) -> Result<Asked, CliError> {
+    pub(super) async fn open(self) -> Result<Asked, CliError> {
         let store = self.storage.open().await?;
         let owner = organization(&store, self.organization.as_deref()).await?.0.id;
         let nowhere = || "http://127.0.0.1:8080".parse().unwrap_or_else(|_| unreachable!("it is a URL"));
@@ -66,14 +66,14 @@ impl Asked {
     }
 
     /// A workflow by its name.
-    async fn workflow(&self, name: &str) -> Result<Workflow, CliError> {
+    pub(super) async fn workflow(&self, name: &str) -> Result<Workflow, CliError> {
         let workflows = self.service.store().workflows(self.owner).await?;
         let known: Vec<String> = workflows.iter().map(|workflow| workflow.name.clone()).collect();
         workflows.into_iter().find(|workflow| workflow.name == name).ok_or_else(|| missing("workflow", name, &known))
     }
 
     /// Prints a value as JSON, or else the text for people, and lets the database go.
-    async fn say(self, value: Value, text: impl FnOnce() -> String) -> Result<u8, CliError> {
+    pub(super) async fn say(self, value: Value, text: impl FnOnce() -> String) -> Result<u8, CliError> {
         let text = if self.json { format!("{value:#}\n") } else { text() };
         self.service.store().close().await;
         let mut output = io::stdout().lock();
@@ -237,7 +237,7 @@ pub(super) async fn config(arguments: ConfigArguments) -> Result<u8, CliError> {
 }
 
 /// What the user can mend is a mistake of use.
-fn usage(error: ServiceError) -> CliError {
+pub(super) fn usage(error: ServiceError) -> CliError {
     match error {
         ServiceError::Store(error) => error.into(),
         other => CliError::Usage(telephony_core::error_chain(&other)),

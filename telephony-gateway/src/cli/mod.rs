@@ -2,6 +2,7 @@
 
 mod accounts;
 mod call;
+mod inbound;
 mod manage;
 mod providers;
 mod serve;
@@ -49,7 +50,7 @@ enum Command {
     Call(Box<call::CallArguments>),
     /// List the carriers that are linked into this program, or say all about one
     Providers(providers::ProvidersArguments),
-    /// Run a simulated carrier by itself, for programs of your own to call through
+    /// Run a simulated carrier by itself, for programs of your own to call through, or have it call your gateway
     Simulate(simulate::SimulateArguments),
     /// Carrier accounts: add, list, show, test, remove
     Config(accounts::ConfigArguments),

@@ -3,24 +3,40 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use telephony_core::PhoneNumber;
 use telephony_sandbox::{DIAL_PLAN, Observation, Sandbox, SandboxOptions};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{CliError, render, simulator, table};
+use super::{CliError, accounts::Where, inbound, render, simulator, table};
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  telephony simulate PROVIDER\n  telephony simulate PROVIDER --call WORKFLOW --public-url http://127.0.0.1:8080"
+)]
 pub(super) struct SimulateArguments {
     /// Whose carrier to play: see `telephony providers`
     provider: String,
     /// How many numbers the account has
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=9_900))]
     numbers: u16,
+    /// Have somebody call a number of the carrier's that this workflow answers, at the gateway that runs on this machine with the same
+    /// database and listens at --public-url; say what happens, and end with the call
+    #[arg(long, value_name = "WORKFLOW")]
+    call: Option<String>,
+    /// Who calls: what that handset does is in the table that is shown without --call
+    #[arg(long, value_name = "NUMBER", default_value = DIAL_PLAN[0].number, requires = "call")]
+    from: PhoneNumber,
+    #[command(flatten)]
+    at: Where,
 }
 
 pub(super) async fn run(arguments: SimulateArguments) -> Result<u8, CliError> {
     let simulator = simulator(&arguments.provider)?;
     let options = SandboxOptions::default().with_numbers(arguments.numbers.into());
     let sandbox = Sandbox::start(simulator, options).await?;
+    if let Some(workflow) = &arguments.call {
+        return inbound::run(sandbox, workflow, &arguments.from, arguments.at).await;
+    }
     let mut observations = sandbox.subscribe();
     let mut output = io::stdout().lock();
     introduce(&sandbox, &mut output)?;

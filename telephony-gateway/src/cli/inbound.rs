@@ -1,0 +1,124 @@
+//! An inbound call: somebody calls a number of a simulated carrier, and a gateway that runs answers it.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use telephony_core::{CallStatus, PhoneNumber};
+use telephony_sandbox::{Observation, Sandbox};
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use super::{
+    CliError,
+    accounts::{Asked, Where, usage},
+};
+use crate::{
+    service::ServiceError,
+    store::{Account, NewNumber, RunFilter, StoredEvent, StoredRun},
+    timeline,
+};
+
+/// How often the gateway's ledger is looked into.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Gives the gateway an account with the carrier for as long as the call takes, and follows the call.
+pub(super) async fn run(sandbox: Sandbox, workflow: &str, from: &PhoneNumber, at: Where) -> Result<u8, CliError> {
+    let asked = at.open().await?;
+    let workflow = asked.workflow(workflow).await?.id;
+    let provider = sandbox.simulator().provider();
+    let name = format!("{} (simulated {})", provider.display_name(), Uuid::now_v7().simple());
+    let added = asked.service.add_account(asked.owner, &name, provider.name().as_str(), sandbox.account(), None).await;
+    let account = added.map_err(usage)?;
+    let outcome = tokio::select! {
+        outcome = call(&asked, &sandbox, &account, workflow, from) => outcome.map(Some),
+        signal = tokio::signal::ctrl_c() => signal.map(|()| None).map_err(CliError::from),
+    };
+    sandbox.stop().await;
+    asked.service.store().delete_account(asked.owner, account.id).await?;
+    let Some((run, events)) = outcome? else { return Ok(130) };
+    let status = run.summary.status.map_or("unknown", CallStatus::as_str);
+    let value = json!({
+        "id": Uuid::from(run.id), "from": run.from, "to": run.to, "status": status, "reason": run.summary.reason,
+        "events": events.iter().map(line).map(|(event, detail)| json!({"event": event, "detail": detail})).collect::<Vec<Value>>(),
+    });
+    asked.say(value, || format!("The call is over: {status}. It stays listed as {}.\n", Uuid::from(run.id))).await
+}
+
+/// Has the number answered, calls it, and returns once everything about the call is known.
+async fn call(
+    asked: &Asked,
+    sandbox: &Sandbox,
+    account: &Account,
+    workflow: telephony_core::WorkflowId,
+    from: &PhoneNumber,
+) -> Result<(StoredRun, Vec<StoredEvent>), CliError> {
+    let store = asked.service.store();
+    let Some(number) = sandbox.numbers().into_iter().next() else {
+        return Err(CliError::Usage("--numbers: without a number, nobody can be called".to_owned()));
+    };
+    let new = NewNumber { number: number.clone(), label: None, country: None, provider_id: None };
+    store.import_numbers(asked.owner, account.id, &[new]).await?;
+    let row = store.number_of_account(account.id, &number).await?;
+    let row = row.ok_or(ServiceError::NotFound { what: "number" }).map_err(usage)?;
+    store.assign_workflow(asked.owner, row.id, Some(workflow)).await?;
+    for warning in asked.service.point_number_here(&row, true).await.map_err(usage)? {
+        writeln!(io::stderr(), "{warning}")?;
+    }
+    sandbox.call_in(from.as_e164(), number.as_e164()).await?;
+
+    let filter = RunFilter { configuration: Some(account.id), ..RunFilter::default() };
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = 0;
+    loop {
+        looks.tick().await;
+        // Looked at first: a call that is over by now has been told of, if ever.
+        let over = sandbox.observations().iter().any(|seen| matches!(seen, Observation::CallEnded { .. }));
+        let Some(run) = store.runs(asked.owner, &filter, 1).await?.runs.into_iter().next() else {
+            if over {
+                return Err(CliError::Usage(not_taken(asked, sandbox)));
+            }
+            continue;
+        };
+        let events = store.events(run.id).await?;
+        if !asked.json {
+            let mut output = io::stdout().lock();
+            for event in &events[told..] {
+                let (event, detail) = line(event);
+                writeln!(output, "{}", format!("{event:<20} {detail}").trim_end())?;
+            }
+            output.flush()?;
+        }
+        told = events.len();
+        if run.is_over && run.cost_state != "pending" && run.media_state != "open" {
+            return Ok((run, events));
+        }
+    }
+}
+
+fn line(stored: &StoredEvent) -> (String, String) {
+    timeline::describe(&stored.event.kind)
+}
+
+/// Why the call came to nothing, as the carrier saw it.
+fn not_taken(asked: &Asked, sandbox: &Sandbox) -> String {
+    let answers = sandbox.observations().into_iter().filter_map(|seen| match seen {
+        Observation::WebhookSent { status, .. } => Some(status),
+        _ => None,
+    });
+    let gateway = asked.service.public_url();
+    match answers.last() {
+        Some(Some(status)) if status >= 400 => format!(
+            "the gateway at {gateway} refused the call with status {status}: does it use the same database and master key, and is {gateway} its \
+             --public-url?"
+        ),
+        Some(Some(_)) => {
+            format!("the gateway at {gateway} declined the call: it may be ending, or have as many calls as it may")
+        }
+        Some(None) => format!("nothing answers at {gateway}: start the gateway, or say where it is with --public-url"),
+        None => "the carrier told nobody of the call: its webhook could not be set".to_owned(),
+    }
+}
