@@ -298,6 +298,13 @@ impl TextMessage<'_> {
         self
     }
 
+    /// Appends a number in decimal.
+    pub fn push_number(&mut self, number: u64) -> &mut Self {
+        // Writing into memory cannot fail.
+        let _never = std::io::Write::write_fmt(&mut self.buffer.bytes, format_args!("{number}"));
+        self
+    }
+
     /// Appends bytes in standard base64 with padding.
     pub fn push_base64(&mut self, bytes: &[u8]) -> &mut Self {
         crate::base64_text::append_base64(bytes, &mut self.buffer.bytes);

@@ -89,7 +89,7 @@ impl MediaCodec for PlivoMedia {
         let WireMessage::Text(text) = message else {
             return Err(MediaError::malformed("message", "is binary; the protocol has text messages only"));
         };
-        match parse(text)? {
+        match read(text)? {
             FromPlivo::Start { .. } if self.stream.is_some() => {
                 Err(MediaError::malformed("event", "is a second start"))
             }
@@ -212,6 +212,31 @@ struct Media<'a> {
     payload: Cow<'a, str>,
 }
 
+/// The usual message with audio, whose members are read where they stand. [`FromPlivo`] copies them all until it knows the `event`.
+#[derive(Deserialize)]
+struct Usual<'a> {
+    #[serde(rename = "event")]
+    _event: OnlyMedia,
+    #[serde(borrow)]
+    media: UsualMedia<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OnlyMedia {
+    Media,
+}
+
+/// [`Media`] without a character that is escaped.
+#[derive(Deserialize)]
+struct UsualMedia<'a> {
+    #[serde(default)]
+    track: Option<&'a str>,
+    #[serde(default)]
+    timestamp: Option<&'a str>,
+    payload: &'a str,
+}
+
 #[derive(Deserialize)]
 struct Dtmf<'a> {
     #[serde(borrow)]
@@ -254,6 +279,13 @@ fn parameters(text: &str) -> BTreeMap<String, String> {
             .map(|(name, value)| (decoded(name.trim()), decoded(value.trim())))
             .collect(),
     }
+}
+
+/// Reads what Plivo says. A message with audio takes no memory.
+fn read(text: &str) -> Result<FromPlivo<'_>, MediaError> {
+    let Ok(Usual { media, .. }) = serde_json::from_str(text) else { return parse(text) };
+    let (track, timestamp) = (media.track.map(Cow::Borrowed), media.timestamp.map(Cow::Borrowed));
+    Ok(FromPlivo::Media { media: Media { track, timestamp, payload: Cow::Borrowed(media.payload) } })
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MediaError> {
@@ -318,6 +350,54 @@ struct PlayedMedia<'a> {
     payload: Cow<'a, str>,
 }
 
+/// The usual message with audio; see [`Usual`].
+#[derive(Deserialize)]
+struct UsualPlayed<'a> {
+    #[serde(rename = "event")]
+    _event: OnlyPlayAudio,
+    #[serde(borrow)]
+    media: PlayedMedia<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum OnlyPlayAudio {
+    PlayAudio,
+}
+
+fn read_ours(text: &str) -> Result<ToPlivo<'_>, MediaError> {
+    match serde_json::from_str(text) {
+        Ok(UsualPlayed { media, .. }) => Ok(ToPlivo::PlayAudio { media }),
+        Err(_) => parse(text),
+    }
+}
+
+impl CarrierStream {
+    /// Writes a message with audio, without taking memory for it.
+    fn audio(&mut self, frame: AudioFrame<'_>, out: &mut WireBuffer) -> Result<(), MediaError> {
+        if frame.format() != self.format {
+            return Err(MediaError::FormatMismatch { expected: self.format, given: frame.format() });
+        }
+        let time = self.format.duration_of_bytes(self.sent).as_millis();
+        out.text()
+            .push_str(r#"{"event":"media","sequenceNumber":"#)
+            .push_number(self.sequence)
+            .push_str(r#","streamId":"#)
+            .push_json_string(&self.id)
+            .push_str(r#","media":{"track":"inbound","timestamp":""#)
+            .push_number(u64::try_from(time).unwrap_or(u64::MAX))
+            .push_str(r#"","chunk":"#)
+            .push_number(self.chunk)
+            .push_str(r#","payload":""#)
+            .push_base64(frame.bytes())
+            .push_str(r#""}}"#);
+        self.sequence += 1;
+        self.chunk += 1;
+        self.sent += frame.bytes().len();
+        Ok(())
+    }
+}
+
 impl CarrierMediaCodec for CarrierEnd {
     fn encode(&mut self, event: MediaEvent<'_>, out: &mut WireBuffer) -> Result<(), MediaError> {
         if let MediaEvent::Started(start) = event {
@@ -341,21 +421,11 @@ impl CarrierMediaCodec for CarrierEnd {
             return Ok(());
         }
         let stream = self.stream.as_mut().ok_or(MediaError::NotStarted)?;
+        if let MediaEvent::Audio(audio) = event {
+            return stream.audio(audio.frame, out);
+        }
         let mut message = serde_json::json!({"sequenceNumber": stream.sequence, "streamId": stream.id});
         match event {
-            MediaEvent::Audio(audio) if audio.frame.format() != stream.format => {
-                return Err(MediaError::FormatMismatch { expected: stream.format, given: audio.frame.format() });
-            }
-            MediaEvent::Audio(audio) => {
-                let timestamp = stream.format.duration_of_bytes(stream.sent).as_millis().to_string();
-                message["event"] = "media".into();
-                message["media"] = serde_json::json!({
-                    "track": "inbound", "timestamp": timestamp, "chunk": stream.chunk,
-                    "payload": telephony_core::signing::base64_encode(audio.frame.bytes()),
-                });
-                stream.chunk += 1;
-                stream.sent += audio.frame.bytes().len();
-            }
             MediaEvent::Digit { digit, .. } => {
                 message["event"] = "dtmf".into();
                 message["dtmf"] = serde_json::json!({"track": "inbound", "digit": digit, "timestamp": "0"});
@@ -380,7 +450,7 @@ impl CarrierMediaCodec for CarrierEnd {
         let ours = |id: &str| {
             if id == stream.id { Ok(()) } else { Err(MediaError::malformed("streamId", "is another stream's")) }
         };
-        match parse(text)? {
+        match read_ours(text)? {
             ToPlivo::PlayAudio { media } => {
                 let rate = stream.format.sample_rate_hz.get();
                 if (&*media.content_type, media.sample_rate) != (content_type(stream.format), rate) {

@@ -15,7 +15,6 @@ use telephony_core::{
     audio::{AudioFormat, AudioFrame, Encoding},
     decode_base64_into,
     media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
-    signing,
 };
 
 use crate::webhook::SESSION;
@@ -98,7 +97,7 @@ impl MediaCodec for TelnyxMedia {
         let WireMessage::Text(text) = message else {
             return Err(MediaError::malformed("message", "is binary; the protocol has text messages only"));
         };
-        match parse(text)? {
+        match read(text)? {
             FromTelnyx::Start { .. } if self.stream.is_some() => {
                 Err(MediaError::malformed("event", "is a second start"))
             }
@@ -219,6 +218,31 @@ struct Media<'a> {
     payload: Cow<'a, str>,
 }
 
+/// The usual message with audio, whose members are read where they stand. [`FromTelnyx`] copies them all until it knows the `event`.
+#[derive(Deserialize)]
+struct Usual<'a> {
+    #[serde(rename = "event")]
+    _event: OnlyMedia,
+    #[serde(borrow)]
+    media: UsualMedia<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OnlyMedia {
+    Media,
+}
+
+/// [`Media`] without a character that is escaped.
+#[derive(Deserialize)]
+struct UsualMedia<'a> {
+    #[serde(default)]
+    track: Option<&'a str>,
+    #[serde(default)]
+    timestamp: Option<&'a str>,
+    payload: &'a str,
+}
+
 #[derive(Deserialize)]
 struct Dtmf<'a> {
     #[serde(borrow)]
@@ -278,6 +302,13 @@ fn parameters(value: &Value) -> BTreeMap<String, String> {
     }
 }
 
+/// Reads what Telnyx says. A message with audio takes no memory.
+fn read(text: &str) -> Result<FromTelnyx<'_>, MediaError> {
+    let Ok(Usual { media, .. }) = serde_json::from_str(text) else { return parse(text) };
+    let (track, timestamp) = (media.track.map(Cow::Borrowed), media.timestamp.map(Cow::Borrowed));
+    Ok(FromTelnyx::Media { media: Media { track, timestamp, payload: Cow::Borrowed(media.payload) } })
+}
+
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MediaError> {
     serde_json::from_str(text)
         .map_err(|error| MediaError::malformed("message", format_args!("{:?} at {}", error.classify(), error.column())))
@@ -332,6 +363,48 @@ struct SentMedia<'a> {
     payload: Cow<'a, str>,
 }
 
+/// The usual message with audio; see [`Usual`].
+#[derive(Deserialize)]
+struct UsualSent<'a> {
+    #[serde(rename = "event")]
+    _event: OnlyMedia,
+    #[serde(borrow)]
+    media: SentMedia<'a>,
+}
+
+fn read_ours(text: &str) -> Result<ToTelnyx<'_>, MediaError> {
+    match serde_json::from_str(text) {
+        Ok(UsualSent { media, .. }) => Ok(ToTelnyx::Media { media }),
+        Err(_) => parse(text),
+    }
+}
+
+impl CarrierStream {
+    /// Writes a message with audio, without taking memory for it.
+    fn audio(&mut self, frame: AudioFrame<'_>, out: &mut WireBuffer) -> Result<(), MediaError> {
+        if frame.format() != self.inbound {
+            return Err(MediaError::FormatMismatch { expected: self.inbound, given: frame.format() });
+        }
+        let time = self.inbound.duration_of_bytes(self.sent).as_millis();
+        out.text()
+            .push_str(r#"{"event":"media","sequence_number":""#)
+            .push_number(self.sequence)
+            .push_str(r#"","stream_id":"#)
+            .push_json_string(&self.id)
+            .push_str(r#","media":{"track":"inbound","timestamp":""#)
+            .push_number(u64::try_from(time).unwrap_or(u64::MAX))
+            .push_str(r#"","chunk":""#)
+            .push_number(self.chunk)
+            .push_str(r#"","payload":""#)
+            .push_base64(frame.bytes())
+            .push_str(r#""}}"#);
+        self.sequence += 1;
+        self.chunk += 1;
+        self.sent += frame.bytes().len();
+        Ok(())
+    }
+}
+
 impl CarrierMediaCodec for CarrierEnd {
     fn encode(&mut self, event: MediaEvent<'_>, out: &mut WireBuffer) -> Result<(), MediaError> {
         if let MediaEvent::Started(start) = event {
@@ -355,21 +428,11 @@ impl CarrierMediaCodec for CarrierEnd {
             return Ok(());
         }
         let stream = self.stream.as_mut().ok_or(MediaError::NotStarted)?;
+        if let MediaEvent::Audio(audio) = event {
+            return stream.audio(audio.frame, out);
+        }
         let mut message = json!({"sequence_number": stream.sequence.to_string(), "stream_id": stream.id});
         match event {
-            MediaEvent::Audio(audio) if audio.frame.format() != stream.inbound => {
-                return Err(MediaError::FormatMismatch { expected: stream.inbound, given: audio.frame.format() });
-            }
-            MediaEvent::Audio(audio) => {
-                let timestamp = stream.inbound.duration_of_bytes(stream.sent).as_millis().to_string();
-                message["event"] = "media".into();
-                message["media"] = json!({
-                    "track": "inbound", "timestamp": timestamp, "chunk": stream.chunk.to_string(),
-                    "payload": signing::base64_encode(audio.frame.bytes()),
-                });
-                stream.chunk += 1;
-                stream.sent += audio.frame.bytes().len();
-            }
             MediaEvent::Digit { digit, .. } => {
                 message["event"] = "dtmf".into();
                 message["dtmf"] = json!({"digit": digit});
@@ -394,7 +457,7 @@ impl CarrierMediaCodec for CarrierEnd {
             return Err(MediaError::malformed("message", "is binary"));
         };
         let stream = self.stream.as_ref().ok_or(MediaError::NotStarted)?;
-        match parse(text)? {
+        match read_ours(text)? {
             ToTelnyx::Media { media } => {
                 decode_base64_into(&media.payload, &mut self.heard)
                     .map_err(|error| MediaError::malformed("media.payload", error))?;
@@ -514,7 +577,10 @@ mod tests {
         let texts: Vec<_> = out.iter().collect();
         let mut padded = vec![0x7f; 3];
         padded.resize(160, 0xff);
-        let media = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, signing::base64_encode(&padded));
+        let media = format!(
+            r#"{{"event":"media","media":{{"payload":"{}"}}}}"#,
+            telephony_core::signing::base64_encode(&padded)
+        );
         assert_eq!(
             texts,
             [

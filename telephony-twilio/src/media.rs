@@ -292,6 +292,38 @@ enum ToTwilio<'a> {
     },
 }
 
+/// The usual message with audio, whose members are read where they stand. [`ToTwilio`] copies them all until it knows the `event`.
+#[derive(Deserialize)]
+struct UsualSent<'a> {
+    #[serde(rename = "event")]
+    _event: OnlyMedia,
+    #[serde(borrow, rename = "streamSid")]
+    stream: Cow<'a, str>,
+    #[serde(borrow)]
+    media: SentMedia<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OnlyMedia {
+    Media,
+}
+
+#[derive(Deserialize)]
+struct SentMedia<'a> {
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
+}
+
+fn read_ours(text: &str) -> Result<ToTwilio<'_>, MediaError> {
+    match serde_json::from_str(text) {
+        Ok(UsualSent { stream, media: SentMedia { payload }, .. }) => {
+            Ok(ToTwilio::Media { stream, media: Media { track: None, timestamp: None, payload } })
+        }
+        Err(_) => parse(text),
+    }
+}
+
 impl CarrierMediaCodec for CarrierEnd {
     fn encode(&mut self, event: MediaEvent<'_>, out: &mut WireBuffer) -> Result<(), MediaError> {
         if let MediaEvent::Started(start) = event {
@@ -319,9 +351,13 @@ impl CarrierMediaCodec for CarrierEnd {
             MediaEvent::Audio(audio) => {
                 let (chunk, timestamp) = (stream.chunk, stream.sent / 8);
                 out.text()
-                    .push_str(&format!(
-                        r#"{{"event":"media","sequenceNumber":"{sequence}","media":{{"track":"inbound","chunk":"{chunk}","timestamp":"{timestamp}","payload":""#
-                    ))
+                    .push_str(r#"{"event":"media","sequenceNumber":""#)
+                    .push_number(sequence)
+                    .push_str(r#"","media":{"track":"inbound","chunk":""#)
+                    .push_number(chunk)
+                    .push_str(r#"","timestamp":""#)
+                    .push_number(timestamp)
+                    .push_str(r#"","payload":""#)
                     .push_base64(audio.frame.bytes())
                     .push_str(r#""},"streamSid":"#)
                     .push_json_string(sid)
@@ -363,7 +399,7 @@ impl CarrierMediaCodec for CarrierEnd {
         let ours = |stream: &str| {
             if stream == sid { Ok(()) } else { Err(MediaError::malformed("streamSid", "is another stream's")) }
         };
-        match parse(text)? {
+        match read_ours(text)? {
             ToTwilio::Media { stream, media } => {
                 ours(&stream)?;
                 decode_base64_into(&media.payload, &mut self.heard)
