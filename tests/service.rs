@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::uri::Authority;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use telephony_core::{
     ProviderContext,
     http::{HttpPolicy, ReqwestTransport, Transport, TransportError},
@@ -347,6 +348,99 @@ fn webhooks_that_are_lost_repeated_or_late_end_in_the_same_state() {
                 let over = gateway.tenant.until(&path, "the end", |call| call["is_over"] == true).await;
                 assert_eq!(over["status"], "completed", "{} {faults:?}: {over}", simulator.provider().name());
             }
+            sandbox.stop().await;
+        })
+        .await;
+        gateway.serving.stop().await;
+    });
+}
+
+#[test]
+fn no_webhook_is_acknowledged_before_it_is_written() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("telephony.db");
+    runtime.block_on(async {
+        let url = DatabaseUrl::Sqlite(file.clone());
+        let gateway = Gateway::start(&url, KeyRing::generate(), ServiceOptions::default()).await;
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        let sandbox = Sandbox::start(registered()[0], quick().with_ring(Duration::from_millis(300))).await.unwrap();
+        let account = gateway.account(&sandbox).await;
+        let call = gateway.dial(&account, &workflow, TALKS).await;
+        // Somebody else writes, and goes on writing: nothing can be committed meanwhile.
+        let mut other = sqlx::SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        let run = call["id"].as_str().unwrap().parse().unwrap();
+        loop {
+            // What was acknowledged so far is in the ledger by now.
+            let answers: Vec<Option<u16>> = webhooks(&sandbox);
+            let written = gateway.store.events(run).await.unwrap();
+            let written = written.iter().filter(|event| event.source == "webhook").count();
+            let acknowledged = answers.iter().filter(|status| status.is_some_and(|status| status < 300)).count();
+            assert!(
+                written >= acknowledged,
+                "{written} are written, and {acknowledged} were acknowledged: {answers:?}"
+            );
+            if answers.iter().any(|status| status.is_none_or(|status| status >= 500)) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+        sandbox.stop().await;
+        gateway.serving.stop().await;
+    });
+}
+
+/// How the webhooks were answered that a carrier has sent so far.
+fn webhooks(sandbox: &Sandbox) -> Vec<Option<u16>> {
+    let sent = sandbox.observations().into_iter().filter_map(|seen| match seen {
+        Observation::WebhookSent { status, .. } => Some(status),
+        _ => None,
+    });
+    sent.collect()
+}
+
+#[test]
+fn a_webhook_that_is_not_genuine_is_refused_and_changes_nothing() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        with_every_carrier(async |simulator| {
+            let name = simulator.provider().name();
+            let sandbox = Sandbox::start(simulator, quick()).await.unwrap();
+            let account = gateway.account(&sandbox).await;
+            let call = gateway.dial(&account, &workflow, HANGS_UP).await;
+            let run = call["id"].as_str().unwrap().parse().unwrap();
+            let path = format!("/calls/{}", call["id"].as_str().unwrap());
+            let before = gateway.settled(&call).await;
+            let written = gateway.store.events(run).await.unwrap().len();
+            let genuine = sandbox.observations().into_iter().filter_map(|seen| match seen {
+                Observation::WebhookSent { request, .. } => Some(*request),
+                _ => None,
+            });
+            let mut tried = 0;
+            for genuine in genuine {
+                // Without what proves it, and with a proof that is another's.
+                let mut forged = genuine.clone();
+                let kind = forged.headers().get(http::header::CONTENT_TYPE).cloned();
+                forged.headers_mut().clear();
+                forged.headers_mut().extend(kind.map(|kind| (http::header::CONTENT_TYPE, kind)));
+                let mut changed = genuine.clone();
+                changed.headers_mut().iter_mut().filter(|(name, _)| *name != http::header::CONTENT_TYPE).for_each(
+                    |(_, value)| {
+                        let text: String = value.to_str().unwrap().chars().rev().collect();
+                        *value = text.parse().unwrap();
+                    },
+                );
+                for request in [forged, changed] {
+                    let request = reqwest::Request::try_from(request).unwrap();
+                    let status = gateway.tenant.client.execute(request).await.unwrap().status().as_u16();
+                    assert!(matches!(status, 401 | 403), "{name}: {status}");
+                    tried += 1;
+                }
+            }
+            assert!(tried >= 4, "{name}: {tried}");
+            assert_eq!(gateway.store.events(run).await.unwrap().len(), written, "{name}");
+            assert_eq!(gateway.tenant.get(&path).await, before, "{name}");
             sandbox.stop().await;
         })
         .await;

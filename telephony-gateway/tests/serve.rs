@@ -12,8 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use telephony_sandbox::{Observation, Sandbox, SandboxOptions};
+use tokio_tungstenite::tungstenite::Message;
 // Links the providers into this test too.
 use telephony_gateway as _;
 
@@ -55,12 +57,16 @@ struct Serve {
 
 impl Serve {
     fn start(folder: &Path, listen: SocketAddr) -> Self {
+        Self::start_logging(folder, listen, "info", "json")
+    }
+
+    fn start_logging(folder: &Path, listen: SocketAddr, what: &str, format: &str) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_telephony"))
-            .args(["serve", "-v", "--log-format", "json", "--listen", &listen.to_string()])
+            .args(["serve", "--log-format", format, "--listen", &listen.to_string()])
             .current_dir(folder)
             .env_remove("DATABASE_URL")
             .env_remove("TELEPHONY_MASTER_KEY")
-            .env_remove("RUST_LOG")
+            .env("RUST_LOG", what)
             .stdout(Stdio::piped())
             .stderr(File::options().create(true).append(true).open(folder.join(LOG)).unwrap())
             .spawn()
@@ -239,6 +245,43 @@ fn a_gateway_that_is_killed_in_the_middle_of_a_call_finds_out_how_it_ended() {
 }
 
 #[test]
+fn what_was_acknowledged_outlives_a_gateway_that_is_killed_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let CallThatIsUp { runtime, sandbox, gateway, listen, token, call, .. } = CallThatIsUp::begin(folder);
+    let mut seen = sandbox.subscribe();
+    runtime.spawn({
+        let (token, call) = (token.clone(), call.clone());
+        async move {
+            let request = reqwest::Client::new().post(format!("http://{listen}/api/v1{call}/hang-up"));
+            // Whoever asks is told nothing more once it is killed.
+            let _answer =
+                request.header("content-type", "application/json").bearer_auth(&token).body("{}").send().await;
+        }
+    });
+    runtime.block_on(async {
+        loop {
+            let Observation::WebhookSent { status: Some(status), .. } = seen.recv().await.unwrap() else { continue };
+            assert!(status < 300, "{status}");
+            break;
+        }
+    });
+    assert_eq!(gateway.end("-KILL"), None);
+    let acknowledged = sandbox
+        .observations()
+        .into_iter()
+        .filter(|seen| matches!(seen, Observation::WebhookSent { status: Some(status), .. } if *status < 300));
+    let acknowledged = acknowledged.count();
+    // There is nobody to ask any more.
+    runtime.block_on(sandbox.stop());
+    let second = Serve::start(folder, listen);
+    let events = runtime.block_on(ask(listen, &token, &format!("{call}/events"), None));
+    let written = events.as_array().unwrap().iter().filter(|event| event["source"] == "webhook").count();
+    assert!(written >= acknowledged, "{written} of {acknowledged} webhooks are there: {events:#}");
+    assert_eq!(second.end("-TERM"), Some(0));
+}
+
+#[test]
 fn a_gateway_that_is_told_to_end_lets_calls_finish_and_takes_no_new_ones() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -325,6 +368,151 @@ fn what_happens_is_counted_and_nobody_is_named() {
         assert_eq!(format!("/calls/{}", run.as_str().unwrap()), call, "{line}");
     }
     assert!(!log.contains(&token) && !log.contains("12025550100"), "{log}");
+}
+
+/// What nobody but the tenant may see: of these, nothing is in a log, a count, or an answer.
+struct Private {
+    /// Not even the tenant is told these again.
+    secrets: Vec<(String, String)>,
+    numbers: Vec<String>,
+}
+
+impl Private {
+    fn is_kept_in(&self, what: &str, text: &str, numbers_too: bool) {
+        for (name, secret) in &self.secrets {
+            assert!(!text.contains(secret), "{name} is in {what}:\n{text}");
+        }
+        for number in self.numbers.iter().filter(|_| numbers_too) {
+            assert!(!text.contains(number.trim_start_matches('+')), "{number} is in {what}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_in_a_log_a_count_or_an_answer() {
+    const DIGITS: &str = "90817263";
+    const AGENTS: &str = "the-agents-own-secret";
+    for format in ["json", "text"] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let listen = free_address();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        // Everything that can be logged.
+        let gateway = Serve::start_logging(folder, listen, "trace", format);
+        let link = gateway.introduction.split("/sign-in/").nth(1).unwrap().lines().next().unwrap().to_owned();
+        let token = said(folder, &["tokens", "create", "test"]).trim().to_owned();
+        let mut private = Private {
+            secrets: vec![("the sign-in link".to_owned(), link.clone()), ("the API token".to_owned(), token.clone())],
+            numbers: vec!["+12025550100".to_owned()],
+        };
+        private.secrets.push(("the agent's secret".to_owned(), AGENTS.to_owned()));
+        let (mut answers, mut paths) = (Vec::new(), vec!["/organization".to_owned(), "/tokens".to_owned()]);
+        runtime.block_on(async {
+            let agent = agent_that_asks_for_digits(DIGITS).await;
+            let agent = json!({"type": "websocket", "url": format!("ws://{agent}/?token={AGENTS}")});
+            let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+            let signed_in = client.get(format!("http://{listen}/sign-in/{link}")).send().await.unwrap();
+            let cookie =
+                signed_in.headers()["set-cookie"].to_str().unwrap().split([';', '=']).nth(1).unwrap().to_owned();
+            private.secrets.push(("the session".to_owned(), cookie));
+            let workflow = ask(listen, &token, "/workflows", Some(json!({"name": "w", "agent": agent}))).await;
+            for simulator in telephony_sandbox::registered() {
+                let name = simulator.provider().name();
+                let sandbox = Sandbox::start(simulator, SandboxOptions::default().with_ring(Duration::from_millis(50)));
+                let sandbox = sandbox.await.unwrap();
+                let mut config = sandbox.account();
+                for field in telephony_core::config::secret_fields(&simulator.provider().config_schema()) {
+                    let lines = config[&field].as_str().unwrap_or_default().lines();
+                    let of_this = lines.filter(|line| line.len() > 8 && !line.starts_with("--"));
+                    private.secrets.extend(of_this.map(|line| (format!("{field} of {name}"), line.to_owned())));
+                }
+                private.numbers.extend(sandbox.numbers().iter().map(|number| number.as_e164().to_owned()));
+                let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
+                // A secret in the wrong place, and of the wrong kind, is not said back.
+                let mut wrong = config.clone();
+                for value in wrong.as_object_mut().unwrap().values_mut() {
+                    *value = json!([value.clone()]);
+                }
+                let from = sandbox.numbers()[0].as_e164().to_owned();
+                for (config, name) in [(wrong, "wrong"), (config, provider.as_str().unwrap())] {
+                    let body = json!({"name": name, "provider": provider, "config": config, "default_from": from});
+                    let request = client.post(format!("http://{listen}/api/v1/telephony/configurations"));
+                    let request = request.bearer_auth(&token).header("content-type", "application/json");
+                    let response = request.body(body.to_string()).send().await.unwrap();
+                    answers.push(response.text().await.unwrap());
+                }
+                let account: Value = serde_json::from_str(answers.last().unwrap()).unwrap();
+                let id = account["id"].as_str().unwrap().to_owned();
+                paths.push(format!("/telephony/configurations/{id}"));
+                let tested =
+                    ask(listen, &token, &format!("/telephony/configurations/{id}/test"), Some(json!({}))).await;
+                answers.push(tested.to_string());
+                let imported = format!("/telephony/configurations/{id}/import-numbers");
+                answers.push(ask(listen, &token, &imported, Some(json!({}))).await.to_string());
+                let body = json!({"workflow_id": workflow["id"], "configuration_id": id, "to": "+12025550100"});
+                let call = ask(listen, &token, "/telephony/initiate-call", Some(body)).await;
+                let call = format!("/calls/{}", call["id"].as_str().unwrap());
+                // The agent has its digits sent, and hangs up.
+                over(listen, &token, &call).await;
+                paths.extend([format!("{call}/events"), call]);
+                for seen in sandbox.observations() {
+                    let Observation::WebhookSent { request, .. } = seen else { continue };
+                    let proofs = request.headers().iter().filter(|(_, value)| value.len() > 40);
+                    let proofs =
+                        proofs.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+                    private.secrets.extend(proofs);
+                }
+                sandbox.stop().await;
+            }
+            let lists = ["/telephony/configurations", "/telephony/phone-numbers", "/calls", "/workflows", "/providers"];
+            paths.extend(lists.map(str::to_owned));
+            for path in &paths {
+                answers.push(ask(listen, &token, path, None).await.to_string());
+            }
+            let metrics = client.get(format!("http://{listen}/metrics")).bearer_auth(&token).send().await.unwrap();
+            private.is_kept_in("the counts", &metrics.text().await.unwrap(), true);
+            let strange = format!("http://{listen}/api/v1/telephony/ws/w/o/{}/0000", paths[0].len());
+            answers.push(client.get(strange).send().await.unwrap().text().await.unwrap());
+        });
+        assert_eq!(gateway.end("-TERM"), Some(0));
+        answers.push(said(folder, &["config", "list"]) + &said(folder, &["tokens", "list"]));
+        let log = fs::read_to_string(folder.join(LOG)).unwrap();
+        assert!(log.contains("A stream is over.") && log.contains("DEBUG"), "the log is on: {log}");
+        private.is_kept_in("the log", &log, true);
+        for telling in [DIGITS, "/telephony/ws/", "Bearer ", "Basic "] {
+            assert!(!log.contains(telling), "{telling} is in the log:\n{log}");
+        }
+        // The tenant wrote the agent's URL, and reads it in its workflow.
+        private.secrets.retain(|(name, _)| name != "the agent's secret");
+        for answer in &answers {
+            private.is_kept_in("an answer", answer, false);
+            assert!(!answer.contains("/telephony/ws/"), "{answer}");
+        }
+    }
+}
+
+/// An agent that has these digits sent in every call, and then hangs up. Where it listens.
+async fn agent_that_asks_for_digits(digits: &'static str) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            tokio::spawn(async move {
+                let ask = json!({"event": "send_digits", "digits": digits}).to_string();
+                socket.send(Message::text(ask)).await.unwrap();
+                while let Some(Ok(message)) = socket.next().await {
+                    let Message::Text(text) = message else { continue };
+                    let event: Value = serde_json::from_str(&text).unwrap();
+                    if event["event"] == "done" || event["event"] == "error" {
+                        socket.send(Message::text(json!({"event": "hang_up"}).to_string())).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    address
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use telephony_core::error_chain;
 use telephony_registry::{Registry, RegistryError};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Phone calls for voice agents, with the carrier as a detail.
 #[derive(Debug, Parser)]
@@ -180,15 +180,38 @@ fn start_logging(verbose: u8, format: LogFormat) {
     let default = match verbose {
         0 => "warn",
         1 => "info",
-        _ => "debug,hyper_util=info,reqwest=info,tungstenite=info,rustls=info",
+        _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let colours = io::stderr().is_terminal();
     let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     match format {
-        LogFormat::Text => logging.init(),
-        LogFormat::Json => logging.json().flatten_event(true).with_current_span(false).init(),
+        LogFormat::Text => logging.finish().with(filter_fn(may_be_logged)).init(),
+        LogFormat::Json => {
+            let logging = logging.json().flatten_event(true).with_current_span(false);
+            logging.finish().with(filter_fn(may_be_logged)).init();
+        }
     }
+}
+
+/// Libraries that carry what is said, and log it when they are asked for details: headers, URLs, whole messages.
+const CARRIERS_OF_SECRETS: &[&str] = &[
+    "axum",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rustls",
+    "sqlx",
+    "tokio_tungstenite",
+    "tower_http",
+    "tungstenite",
+];
+
+/// Whether something may be logged, whatever is asked for.
+fn may_be_logged(metadata: &tracing::Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= tracing::Level::INFO || !CARRIERS_OF_SECRETS.contains(&library)
 }
 
 fn registry() -> Result<Registry, CliError> {
