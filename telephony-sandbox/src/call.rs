@@ -7,7 +7,7 @@ use http::{Request, Response};
 use telephony_core::{AnsweredBy, CallStatus, Direction};
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at},
 };
 use tracing::debug;
 
@@ -15,6 +15,7 @@ use crate::{
     Ask, Behaviour, EndCause, HandsetReport, Observation, Report, SimulatedCall, Step,
     handset::{Act, HANDSET_RATE_HZ, Person, TICK, TICK_SAMPLES},
     server::{Shared, now},
+    softphone::{About, Decision, Handpiece},
     stream,
 };
 
@@ -75,14 +76,20 @@ pub(crate) struct LiveCall {
     until: Instant,
 }
 
-/// Runs a call to its end.
-pub(crate) async fn run(shared: Arc<Shared>, id: String, control: mpsc::UnboundedReceiver<Control>) {
+/// Runs a call to its end. `caller` is the softphone that makes it, if one does.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    id: String,
+    control: mpsc::UnboundedReceiver<Control>,
+    caller: Option<Handpiece>,
+) {
     let Some(call) = shared.lock().exchange.call(&id).cloned() else { return };
     let other = if call.direction == Direction::Outbound { &call.request.to } else { &call.request.from };
     let handset = shared.handset(other);
     let (webhooks, queue) = mpsc::unbounded_channel();
     let ear = HandsetReport { sample_rate_hz: HANDSET_RATE_HZ.get(), ..HandsetReport::default() };
-    let person = Person::new(&handset);
+    let mut person = Person::new(&handset);
+    person.outside = caller;
     let until = Instant::now() + LONGEST;
     let mut live = LiveCall { shared: shared.clone(), id: id.clone(), control, person, ear, webhooks, until };
     shared.spawn(deliver_all(shared.clone(), id.clone(), queue));
@@ -117,7 +124,11 @@ impl LiveCall {
             Behaviour::NoAnswer => (no_answer, Some(EndCause::NoAnswer)),
             _ => (options.ring, None),
         };
-        if let Some(cause) = self.wait(rings_for).await.or(refusal) {
+        let ended = match behaviour {
+            Behaviour::Softphone => self.ring_softphone(call).await,
+            _ => self.wait(rings_for).await.or(refusal),
+        };
+        if let Some(cause) = ended {
             return cause;
         }
         self.answered();
@@ -129,6 +140,55 @@ impl LiveCall {
             self.ear.digits.push_str(digits);
         }
         self.follow(Ask::Answered, call.request.time_limit).await
+    }
+
+    /// Rings the softphone, and whoever takes its place, until somebody decides. Returns why the call ended, if it did.
+    async fn ring_softphone(&mut self, call: &SimulatedCall) -> Option<EndCause> {
+        let longest = self.shared.options.softphone_rings_for;
+        let until = Instant::now() + call.request.ring_timeout.map_or(longest, |own| own.min(longest));
+        let about = Arc::new(About {
+            provider: self.shared.descriptor.provider().name(),
+            id: self.id.clone(),
+            direction: call.direction,
+            from: call.request.from.clone(),
+            to: call.request.to.clone(),
+        });
+        let mut registered = self.shared.options.switchboard.subscribe();
+        let mut offered = registered.offer(&about);
+        loop {
+            let decision = async {
+                match &offered {
+                    Some(handpiece) => handpiece.decided().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                control = self.control.recv() => match control {
+                    Some(Control::HangUp) | None => return Some(EndCause::Canceled),
+                    Some(control) => debug!(call_id = %self.id, ?control, "A command came before the answer."),
+                },
+                () = sleep_until(until) => {
+                    if let Some(handpiece) = &offered {
+                        handpiece.ended(EndCause::NoAnswer);
+                    }
+                    return Some(EndCause::NoAnswer);
+                }
+                () = registered.changed() => offered = registered.offer(&about),
+                decision = decision => match decision {
+                    Decision::Answer => {
+                        self.person.outside = offered;
+                        return None;
+                    }
+                    Decision::Refuse(cause) => {
+                        if let Some(handpiece) = &offered {
+                            handpiece.ended(cause);
+                        }
+                        return Some(cause);
+                    }
+                    Decision::Gone => offered = None,
+                },
+            }
+        }
     }
 
     async fn inbound(&mut self) -> EndCause {
@@ -144,6 +204,9 @@ impl LiveCall {
                 call.status = CallStatus::InProgress;
                 call.answered_at = Some(now());
             }
+        }
+        if let Some(outside) = &self.person.outside {
+            outside.answered();
         }
         self.shared.observe(Observation::HandsetAnswered { call: self.id.clone() });
         self.report(&Report::Answered);
@@ -372,6 +435,9 @@ impl LiveCall {
     }
 
     async fn end(mut self, cause: EndCause) {
+        if let Some(outside) = &self.person.outside {
+            outside.ended(cause);
+        }
         let recorded = {
             let mut state = self.shared.lock();
             state.handsets.insert(self.id.clone(), std::mem::take(&mut self.ear));

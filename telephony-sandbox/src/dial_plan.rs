@@ -15,6 +15,9 @@ pub struct DialPlanEntry {
     pub description: &'static str,
 }
 
+/// The number of the softphone.
+pub const SOFTPHONE: &str = "+12025550108";
+
 /// The numbers that can be called in the sandbox. Every other number is a person who talks, as the first one.
 pub const DIAL_PLAN: &[DialPlanEntry] = &[
     entry("+12025550100", Behaviour::Talks, "picks up, listens, speaks when it is quiet"),
@@ -25,6 +28,7 @@ pub const DIAL_PLAN: &[DialPlanEntry] = &[
     entry("+12025550105", Behaviour::Machine, "is an answering machine: greets, beeps, records"),
     entry("+12025550106", Behaviour::HangsUp, "picks up and hangs up at once"),
     entry("+12025550107", Behaviour::PressesDigits, "picks up and presses 1 2 3 #"),
+    entry(SOFTPHONE, Behaviour::Softphone, "rings a softphone: you"),
 ];
 
 const fn entry(number: &'static str, behaviour: Behaviour, description: &'static str) -> DialPlanEntry {

@@ -4,16 +4,16 @@ use std::{num::NonZeroU32, sync::LazyLock, time::Duration};
 
 use telephony_core::audio::{self, Pcm};
 
-use crate::dial_plan::PATIENCE;
+use crate::{dial_plan::PATIENCE, softphone::Handpiece};
 
 /// The rate at which handsets speak and hear.
-pub(crate) const HANDSET_RATE_HZ: NonZeroU32 = NonZeroU32::new(16_000).unwrap();
+pub const HANDSET_RATE_HZ: NonZeroU32 = NonZeroU32::new(16_000).unwrap();
 
 /// A tick: the length of audio that a handset speaks and hears at a time.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
-/// Samples in a tick.
-pub(crate) const TICK_SAMPLES: usize = 320;
+/// Samples in the 20 ms that a handset speaks and hears at a time.
+pub const TICK_SAMPLES: usize = 320;
 
 /// Louder than this is speech, not line noise.
 const SPEECH_DBFS: f32 = -45.0;
@@ -52,6 +52,9 @@ pub enum Behaviour {
     HangsUp,
     /// Picks up, and presses digits once the other has finished.
     PressesDigits,
+    /// Rings the [`Softphone`](crate::Softphone): whoever is there decides. Connected to by [`Step::Dial`](crate::Step::Dial), and in a
+    /// call that [`Sandbox::call_in`](crate::Sandbox::call_in) has it make, it is a person who talks.
+    Softphone,
 }
 
 /// A handset: what it does, says and presses.
@@ -140,6 +143,8 @@ pub(crate) struct Person {
     state: State,
     silent_for: Duration,
     heard_speech: bool,
+    /// Decides, hears and speaks instead.
+    pub(crate) outside: Option<Handpiece>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,11 +167,15 @@ impl Person {
             state: State::Listening,
             silent_for: Duration::ZERO,
             heard_speech: false,
+            outside: None,
         }
     }
 
     /// Hears a tick, and says one into `speech`, which is silent when it is handed over.
     pub(crate) fn tick(&mut self, heard: &[i16], speech: &mut [i16]) -> Act {
+        if let Some(outside) = &self.outside {
+            return outside.tick(heard, speech);
+        }
         if audio::rms_dbfs(heard) > SPEECH_DBFS {
             self.heard_speech = true;
             self.silent_for = Duration::ZERO;

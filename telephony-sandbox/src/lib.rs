@@ -24,16 +24,18 @@ mod observation;
 mod register;
 mod server;
 mod simulator;
+mod softphone;
 mod stream;
 
-pub use dial_plan::{DIAL_PLAN, DialPlanEntry, handset_for};
+pub use dial_plan::{DIAL_PLAN, DialPlanEntry, SOFTPHONE, handset_for};
 pub use exchange::{Exchange, NewCall, SimulatedCall, SimulatedNumber};
 pub use faults::{Faults, RestFault, WebhookFaults};
-pub use handset::{Behaviour, Handset, HandsetReport};
+pub use handset::{Behaviour, HANDSET_RATE_HZ, Handset, HandsetReport, TICK_SAMPLES};
 pub use observation::Observation;
 pub use register::{SimulatorDescriptor, SimulatorRegistration, find, registered};
 pub use server::{Sandbox, SandboxError, SandboxOptions};
 pub use simulator::{Ask, CarrierSimulator, EndCause, Report, Step};
+pub use softphone::{Softphone, SoftphoneCall, SoftphoneEvent, Switchboard, Tick};
 
 #[doc(hidden)]
 pub use telephony_core::__inventory;

@@ -23,9 +23,11 @@ use tracing::{debug, warn};
 
 use crate::{
     CarrierSimulator, Exchange, Faults, Handset, HandsetReport, NewCall, Observation, RestFault, SimulatorDescriptor,
+    SoftphoneCall, Switchboard,
     call::{self, Control},
     exchange::Order,
     handset_for,
+    softphone::{About, Handpiece, line},
 };
 
 /// The longest request body that a simulated carrier reads.
@@ -43,6 +45,10 @@ pub struct SandboxOptions {
     pub no_answer_after: Duration,
     /// How long after the end of a call its price is known. Default 1 s.
     pub rating_delay: Duration,
+    /// How long the softphone rings, and its number if there is none, if the call's own time-out is not shorter. Default 30 s.
+    pub softphone_rings_for: Duration,
+    /// Where the softphone registers. Default: a switchboard of its own.
+    pub switchboard: Switchboard,
     /// Stands behind every number, instead of what the dial plan says.
     pub handset: Option<Handset>,
 }
@@ -54,6 +60,8 @@ impl Default for SandboxOptions {
             ring: Duration::from_millis(400),
             no_answer_after: Duration::from_secs(3),
             rating_delay: Duration::from_secs(1),
+            softphone_rings_for: Duration::from_secs(30),
+            switchboard: Switchboard::default(),
             handset: None,
         }
     }
@@ -85,6 +93,20 @@ impl SandboxOptions {
     #[must_use]
     pub fn with_rating_delay(mut self, delay: Duration) -> Self {
         self.rating_delay = delay;
+        self
+    }
+
+    /// The softphone rings for so long.
+    #[must_use]
+    pub fn with_softphone_rings_for(mut self, length: Duration) -> Self {
+        self.softphone_rings_for = length;
+        self
+    }
+
+    /// The softphone registers here.
+    #[must_use]
+    pub fn with_switchboard(mut self, switchboard: Switchboard) -> Self {
+        self.switchboard = switchboard;
         self
     }
 
@@ -224,6 +246,38 @@ impl Sandbox {
     ///
     /// [`SandboxError::NoSuchNumber`].
     pub async fn call_in(&self, from: &str, to: &str) -> Result<String, SandboxError> {
+        let id = self.new_inbound(from, to)?;
+        Shared::start_call(&self.shared, id.clone(), None);
+        Ok(id)
+    }
+
+    /// Has a softphone call one of the account's numbers: whoever holds what is returned is the person who calls. It need not be
+    /// registered.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::NoSuchNumber`].
+    pub fn call_in_by_softphone(&self, from: &str, to: &str) -> Result<SoftphoneCall, SandboxError> {
+        let id = self.new_inbound(from, to)?;
+        let about = About {
+            provider: self.shared.descriptor.provider().name(),
+            id: id.clone(),
+            direction: Direction::Inbound,
+            from: from.to_owned(),
+            to: to.to_owned(),
+        };
+        let (handpiece, call) = line(Arc::new(about));
+        Shared::start_call(&self.shared, id, Some(handpiece));
+        Ok(call)
+    }
+
+    /// Where this sandbox's softphone registers.
+    #[must_use]
+    pub fn switchboard(&self) -> &Switchboard {
+        &self.shared.options.switchboard
+    }
+
+    fn new_inbound(&self, from: &str, to: &str) -> Result<String, SandboxError> {
         let id = {
             let mut state = self.shared.lock();
             state.exchange.set_now(now());
@@ -235,7 +289,6 @@ impl Sandbox {
             state.exchange.add(request, Direction::Inbound);
             id
         };
-        Shared::start_call(&self.shared, id.clone());
         Ok(id)
     }
 
@@ -337,17 +390,17 @@ impl Shared {
         self.lock().controls.remove(id);
     }
 
-    fn start_call(shared: &Arc<Self>, id: String) {
+    fn start_call(shared: &Arc<Self>, id: String, caller: Option<Handpiece>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         shared.lock().controls.insert(id.clone(), sender);
-        shared.spawn(call::run(shared.clone(), id, receiver));
+        shared.spawn(call::run(shared.clone(), id, receiver, caller));
     }
 
     fn carry_out(shared: &Arc<Self>, orders: Vec<Order>) {
         for order in orders {
             let (id, control) = match order {
                 Order::Start { id } => {
-                    Self::start_call(shared, id);
+                    Self::start_call(shared, id, None);
                     continue;
                 }
                 Order::HangUp { id } => (id, Control::HangUp),

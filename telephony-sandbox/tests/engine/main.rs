@@ -16,7 +16,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use telephony_sandbox::{
-    Behaviour, EndCause, Faults, Handset, Observation, RestFault, Sandbox, SandboxOptions, WebhookFaults,
+    Behaviour, EndCause, Faults, Handset, Observation, RestFault, SOFTPHONE, Sandbox, SandboxOptions, SoftphoneCall,
+    SoftphoneEvent, TICK_SAMPLES, WebhookFaults,
 };
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
@@ -328,4 +329,128 @@ async fn webhooks_are_duplicated_reordered_and_lost_on_request() {
     assert_eq!(run(WebhookFaults::copies(2), 10).await, "0011223344");
     assert_eq!(run(WebhookFaults::reordered(), 5).await, "10324");
     assert_eq!(run(WebhookFaults::lost(), 0).await, "");
+}
+
+/// Says a loud tick for every tick heard, until the other side has been heard to be loud, or the call is over.
+async fn talk(call: &mut SoftphoneCall) -> Option<EndCause> {
+    loop {
+        match call.next_event().await.unwrap() {
+            SoftphoneEvent::Heard(tick) if tick.iter().any(|sample| sample.unsigned_abs() > 8_000) => return None,
+            SoftphoneEvent::Heard(_) => call.say(&[7_000; TICK_SAMPLES]),
+            SoftphoneEvent::Ended(cause) => return Some(cause),
+            _ => {}
+        }
+    }
+}
+
+/// Sends back what it hears, louder, and returns the texts that came.
+async fn echo(mut socket: tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        match message {
+            Message::Binary(frame) if frame.chunks(2).any(|pair| pair == 7_000_i16.to_le_bytes()) => {
+                let louder: Vec<u8> = [9_000_i16.to_le_bytes(); TICK_SAMPLES].concat();
+                // Whoever has hung up hears nothing any more.
+                let _gone = socket.send(Message::binary(louder)).await;
+            }
+            Message::Text(text) => texts.push(text.to_string()),
+            _ => {}
+        }
+    }
+    texts
+}
+
+async fn ended(call: &mut SoftphoneCall) -> EndCause {
+    loop {
+        if let SoftphoneEvent::Ended(cause) = call.next_event().await.unwrap() {
+            return cause;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_softphone_answers_talks_presses_keys_and_hangs_up() {
+    let (url, accepting) = media_server().await;
+    let customer = Customer::start(format!("stream {url}")).await;
+    let sandbox = Sandbox::start(&toy::SIMULATOR, quick()).await.unwrap();
+    let mut phone = sandbox.switchboard().register();
+    dial(&sandbox, &customer, SOFTPHONE).await;
+    let mut call = phone.next_call().await.unwrap();
+    assert_eq!((call.id(), call.to(), call.provider().as_str()), ("c-1", SOFTPHONE, "toy"));
+    call.answer();
+    let echoing = tokio::spawn(echo(accepting.await.unwrap()));
+    assert_eq!(talk(&mut call).await, None);
+    assert!(call.press('4') && call.press('#'));
+    // Pressed once they have been heard.
+    for _ in 0..3 {
+        call.next_event().await.unwrap();
+    }
+    call.hang_up();
+    assert_eq!(ended(&mut call).await, EndCause::HandsetHungUp);
+    assert_eq!(call.next_event().await, None);
+    let texts = echoing.await.unwrap();
+    assert_eq!((&*texts[0], texts.last().map(|text| &**text)), ("start 77", Some("stop")));
+    assert!(texts.iter().filter(|text| text.starts_with("digit")).eq(["digit 4", "digit #"]), "{texts:?}");
+    assert_eq!(rated(&sandbox).await, EndCause::HandsetHungUp);
+    let report = sandbox.handset("c-1").unwrap();
+    assert!(report.spoken.contains(&7_000) && report.heard.contains(&9_000));
+}
+
+#[tokio::test]
+async fn a_softphone_refuses_or_lets_it_ring_or_is_not_there() {
+    let quick = || quick().with_softphone_rings_for(Duration::from_millis(100));
+    let customer = Customer::start("say hi").await;
+    let refuse = async |refuse: fn(&SoftphoneCall)| {
+        let sandbox = Sandbox::start(&toy::SIMULATOR, quick()).await.unwrap();
+        let mut phone = sandbox.switchboard().register();
+        dial(&sandbox, &customer, SOFTPHONE).await;
+        let mut call = phone.next_call().await.unwrap();
+        refuse(&call);
+        let told = ended(&mut call).await;
+        assert_eq!(rated(&sandbox).await, told);
+        told
+    };
+    assert_eq!(refuse(SoftphoneCall::decline).await, EndCause::Declined);
+    assert_eq!(refuse(SoftphoneCall::hang_up).await, EndCause::Declined);
+    assert_eq!(refuse(SoftphoneCall::refuse_as_busy).await, EndCause::Busy);
+    assert_eq!(refuse(|_| ()).await, EndCause::NoAnswer);
+
+    let sandbox = Sandbox::start(&toy::SIMULATOR, quick()).await.unwrap();
+    dial(&sandbox, &customer, SOFTPHONE).await;
+    assert_eq!(rated(&sandbox).await, EndCause::NoAnswer);
+}
+
+#[tokio::test]
+async fn a_call_that_rings_follows_the_softphone_and_the_customer_can_give_up() {
+    let customer = Customer::start("say hi").await;
+    let sandbox = Sandbox::start(&toy::SIMULATOR, quick()).await.unwrap();
+    dial(&sandbox, &customer, SOFTPHONE).await;
+    sandbox.wait_for(|seen| matches!(seen, Observation::HandsetRang { .. })).await;
+    let mut first = sandbox.switchboard().register();
+    let mut rings = first.next_call().await.unwrap();
+    let mut second = sandbox.switchboard().register();
+    let mut rings_there = second.next_call().await.unwrap();
+    assert_eq!(ended(&mut rings).await, EndCause::Canceled);
+    assert!(first.next_call().await.is_none());
+    drop((first, rings));
+    assert_eq!(post(&sandbox, "hang-up", json!({"id": "c-1"})).await.unwrap(), 200);
+    assert_eq!(ended(&mut rings_there).await, EndCause::Canceled);
+    assert_eq!(rated(&sandbox).await, EndCause::Canceled);
+}
+
+#[tokio::test]
+async fn a_softphone_calls_in() {
+    let (url, accepting) = media_server().await;
+    let customer = Customer::start(format!("stream {url}")).await;
+    let sandbox = Sandbox::start(&toy::SIMULATOR, quick()).await.unwrap();
+    let number = sandbox.numbers()[0].as_e164().to_owned();
+    let (answer, events) = (format!("{}/answer", customer.base), format!("{}/events", customer.base));
+    post(&sandbox, "numbers", json!({"number": number, "answer": answer, "events": events})).await.unwrap();
+    assert!(sandbox.call_in_by_softphone(SOFTPHONE, "+1999").is_err());
+    let mut call = sandbox.call_in_by_softphone(SOFTPHONE, &number).unwrap();
+    let echoing = tokio::spawn(echo(accepting.await.unwrap()));
+    assert_eq!(talk(&mut call).await, None);
+    drop(call);
+    assert_eq!(rated(&sandbox).await, EndCause::HandsetHungUp);
+    assert_eq!(echoing.await.unwrap().last().map(|text| &**text), Some("stop"));
 }
