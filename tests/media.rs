@@ -2,29 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    num::NonZeroU32,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
-
 use allocation_counter::AllocationInfo;
 use telephony_core::{
-    CallId, CallRef, Direction, MediaCodec, MediaCommand, MediaEvent, ProviderContext, ProviderDescriptor, WireBuffer,
-    WireMessage,
+    CallId, CallRef, Direction, MediaEvent, ProviderContext, ProviderDescriptor, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame},
     media::{MediaAudio, StreamStart},
 };
 use telephony_gateway::{
-    agent::{AGENT_RATES_HZ, AgentCall, CallAgent, Echo, WebSocketAgent, WebSocketAgentConfig},
+    agent::{AgentCall, CallAgent, Echo},
     media::MediaSession,
 };
 use telephony_sandbox::registered;
-use tokio_tungstenite::tungstenite::{Message, accept};
 
 /// Until so many frames have come, buffers may still grow.
 const WARM: usize = 150;
@@ -50,13 +38,12 @@ fn messages(carrier: &ProviderDescriptor, format: AudioFormat) -> Vec<WireBuffer
     all
 }
 
-/// A call with this agent. `pause` is called after every frame, outside of what is counted.
+/// A call with this agent.
 fn taken_by_a_call(
     carrier: &'static ProviderDescriptor,
     format: AudioFormat,
     account: &serde_json::Value,
     agent: Box<dyn CallAgent>,
-    mut pause: impl FnMut(usize),
 ) -> AllocationInfo {
     let provider = carrier.build(account, ProviderContext::network().unwrap()).unwrap();
     let call = AgentCall::new(carrier.name(), Direction::Outbound);
@@ -76,7 +63,6 @@ fn taken_by_a_call(
         if n > WARM {
             taken += of_this_frame;
         }
-        pause(n);
     }
     assert!(said > FRAMES * 100, "the agent was heard: {said} bytes");
     let (report, _) = session.finish(&telephony_gateway::media::SessionEnd::Carrier);
@@ -108,83 +94,7 @@ fn carriers() -> Vec<(&'static ProviderDescriptor, AudioFormat, serde_json::Valu
 #[test]
 fn a_frame_of_no_carrier_takes_memory() {
     for (carrier, format, account) in carriers() {
-        let taken = taken_by_a_call(carrier, format, &account, Box::new(Echo), |_| {});
+        let taken = taken_by_a_call(carrier, format, &account, Box::new(Echo));
         assert_eq!(taken.count_total, 0, "{} {format}: {taken:?}", carrier.name());
-    }
-}
-
-/// An agent that says back what it hears, in this protocol; how many messages with audio it has answered.
-fn echoes(mut codec: Option<Box<dyn MediaCodec>>, answered: Arc<AtomicUsize>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut socket = accept(listener.accept().unwrap().0).unwrap();
-        while let Ok(message) = socket.read() {
-            let answers = match &mut codec {
-                None => Vec::from_iter(matches!(message, Message::Binary(_)).then_some(message)),
-                Some(codec) => echo(codec.as_mut(), &message),
-            };
-            for answer in answers {
-                socket.send(answer).unwrap();
-                answered.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-    });
-    address
-}
-
-/// What an agent that was written for a carrier says back to a message.
-fn echo(codec: &mut dyn MediaCodec, message: &Message) -> Vec<Message> {
-    let event = match message {
-        Message::Text(text) => codec.decode(WireMessage::Text(text)),
-        Message::Binary(bytes) => codec.decode(WireMessage::Binary(bytes)),
-        _ => return Vec::new(),
-    };
-    let Ok(MediaEvent::Audio(audio)) = event else { return Vec::new() };
-    let (format, bytes) = (audio.frame.format(), audio.frame.bytes().to_vec());
-    let mut out = WireBuffer::new();
-    codec.encode(MediaCommand::Audio(AudioFrame::new(format, &bytes).unwrap()), &mut out).unwrap();
-    let answers = out.iter().map(|message| match message {
-        WireMessage::Text(text) => Message::text(text),
-        WireMessage::Binary(bytes) => Message::binary(bytes.to_vec()),
-    });
-    answers.collect()
-}
-
-/// How much a call takes whose agent is elsewhere, and speaks our protocol or the carrier's own.
-fn taken_with_an_agent_elsewhere(
-    carrier: &'static ProviderDescriptor,
-    format: AudioFormat,
-    account: &serde_json::Value,
-    ours: bool,
-    rate: NonZeroU32,
-) -> AllocationInfo {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let _within = runtime.enter();
-    let answered = Arc::new(AtomicUsize::new(0));
-    let provider = carrier.build(account, ProviderContext::network().unwrap()).unwrap();
-    let codec = (!ours).then(|| provider.media_codec());
-    let url = format!("ws://{}", echoes(codec, answered.clone())).parse().unwrap();
-    let protocol = if ours { "pcm" } else { carrier.name().as_str() };
-    let config = WebSocketAgentConfig::new(url).with_protocol(protocol).with_sample_rate(rate.get());
-    let agent = Box::new(WebSocketAgent::new(&config).unwrap());
-    taken_by_a_call(carrier, format, account, agent, |n| {
-        // The first frames wait for the connection; of those after them, each is answered before the next but one comes.
-        while n > WARM / 2 && answered.load(Ordering::SeqCst) + 2 < n {
-            runtime.block_on(tokio::task::yield_now());
-        }
-        runtime.block_on(tokio::task::yield_now());
-    })
-}
-
-#[test]
-fn a_frame_takes_no_memory_on_its_way_to_an_agent_elsewhere() {
-    for ((carrier, format, account), rate) in carriers().into_iter().zip(AGENT_RATES_HZ.into_iter().cycle()) {
-        for (ours, rate) in [(true, rate), (false, format.sample_rate_hz)] {
-            let taken = taken_with_an_agent_elsewhere(carrier, format, &account, ours, rate);
-            // Answers that come together, later than ever before, may make a buffer grow.
-            let what = format!("{} {format}, ours: {ours} {rate}: {taken:?}", carrier.name());
-            assert!(taken.count_total * 50 < FRAMES as u64, "{what}");
-        }
     }
 }
