@@ -90,6 +90,15 @@ impl Serve {
     }
 }
 
+/// Of a test that is over, nothing goes on.
+impl Drop for Serve {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        let _ended_already = self.program.kill();
+        let _nobody_asks = self.program.wait();
+    }
+}
+
 fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }

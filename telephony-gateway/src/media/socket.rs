@@ -88,6 +88,7 @@ mod tests {
             atomic::{AtomicUsize, Ordering},
         },
         thread,
+        time::Instant,
     };
 
     use axum::{
@@ -184,8 +185,9 @@ mod tests {
         // It says a lot and takes nothing of the answers, until nothing of it is read any more either.
         let slow =
             tokio::spawn(async move { while slow.send(tungstenite::Message::binary(FRAME.to_vec())).await.is_ok() {} });
-        let mut carried = 0;
+        let (began, mut carried) = (Instant::now(), 0);
         let end = loop {
+            assert!(began.elapsed() < Duration::from_secs(60), "it is never cut");
             match ended.try_recv() {
                 Ok(end) => break end,
                 Err(_) => there_and_back(&mut good).await,
@@ -206,7 +208,8 @@ mod tests {
         there_and_back(&mut silent).await;
         // Nothing else is waited for: the clock goes on by itself.
         tokio::time::pause();
-        assert_eq!(ended.recv().await, Some(SessionEnd::Lost("nothing came for 20 s".to_owned())));
+        let end = timeout(2 * SILENT_TOO_LONG, ended.recv()).await.expect("it is never given up");
+        assert_eq!(end, Some(SessionEnd::Lost("nothing came for 20 s".to_owned())));
     }
 
     #[test]
