@@ -210,7 +210,7 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
-    fn of(status: Option<CallStatus>, refusal: Option<Refusal>) -> Self {
+    pub(crate) fn of(status: Option<CallStatus>, refusal: Option<Refusal>) -> Self {
         match (status, refusal) {
             (Some(CallStatus::Completed), _) => Self::Completed,
             (Some(status), Some(Refusal::Declined)) if status.is_terminal() => Self::Declined,

@@ -32,7 +32,7 @@ pub(super) const BUSY: u8 = 10;
 pub(super) const NO_ANSWER: u8 = 11;
 pub(super) const DECLINED: u8 = 12;
 pub(super) const NO_SUCH_NUMBER: u8 = 13;
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = after_help(), group = ArgGroup::new("where").required(true).args(["sandbox", "config"]))]
@@ -211,7 +211,8 @@ pub(super) async fn run(arguments: CallArguments) -> Result<u8, CliError> {
     Ok(status)
 }
 
-fn status_of(outcome: CallOutcome) -> u8 {
+/// The status that the program ends with.
+pub(super) fn status_of(outcome: CallOutcome) -> u8 {
     match outcome {
         CallOutcome::Completed => 0,
         CallOutcome::Busy => BUSY,

@@ -14,8 +14,10 @@ use uuid::Uuid;
 use super::{
     CliError,
     accounts::{Asked, Where, usage},
+    call::{INTERRUPTED, status_of},
 };
 use crate::{
+    CallOutcome,
     service::ServiceError,
     store::{Account, NewNumber, RunFilter, StoredEvent, StoredRun},
     timeline,
@@ -38,13 +40,15 @@ pub(super) async fn run(sandbox: Sandbox, workflow: &str, from: &PhoneNumber, at
     };
     sandbox.stop().await;
     asked.service.store().delete_account(asked.owner, account.id).await?;
-    let Some((run, events)) = outcome? else { return Ok(130) };
+    let Some((run, events)) = outcome? else { return Ok(INTERRUPTED) };
     let status = run.summary.status.map_or("unknown", CallStatus::as_str);
     let value = json!({
         "id": Uuid::from(run.id), "from": run.from, "to": run.to, "status": status, "reason": run.summary.reason,
         "events": events.iter().map(line).map(|(event, detail)| json!({"event": event, "detail": detail})).collect::<Vec<Value>>(),
     });
-    asked.say(value, || format!("The call is over: {status}. It stays listed as {}.\n", Uuid::from(run.id))).await
+    let exit_status = status_of(CallOutcome::of(run.summary.status, None));
+    asked.say(value, || format!("The call is over: {status}. It stays listed as {}.\n", Uuid::from(run.id))).await?;
+    Ok(exit_status)
 }
 
 /// Has the number answered, calls it, and returns once everything about the call is known.

@@ -11,7 +11,8 @@ use super::{CliError, accounts::Where, inbound, render, simulator, table};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  telephony simulate PROVIDER\n  telephony simulate PROVIDER --call WORKFLOW --public-url http://127.0.0.1:8080"
+    after_help = "Examples:\n  telephony simulate PROVIDER\n  telephony simulate PROVIDER --call WORKFLOW --public-url http://127.0.0.1:8080\n\n\
+                        Exit status with --call: 0 answered and over, 10 busy, 11 no answer, 13 failed, 130 interrupted, 2 not taken, 1 anything else"
 )]
 pub(super) struct SimulateArguments {
     /// Whose carrier to play: see `telephony providers`
