@@ -1,6 +1,6 @@
 //! The TypeScript client of the gateway's HTTP API, made from `openapi.json` by openapi-typescript.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use crate::step::{Step, root};
 
@@ -35,20 +35,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 /// Installs what the generator needs, where it is missing or of other versions.
 pub(crate) fn install() -> Result<(), String> {
     let folder = root().join(FOLDER);
-    if is_newer(&folder.join("node_modules/.package-lock.json"), &folder.join("package-lock.json")) {
+    let (wanted, installed) = (folder.join("package-lock.json"), folder.join("node_modules/installed-lock.json"));
+    let wanted = fs::read(&wanted).map_err(|error| format!("{} cannot be read: {error}", wanted.display()))?;
+    // Nothing that can be read there: nothing is installed.
+    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
     if !Step::new("npm", &["--version"]).succeeds() {
         return Err("npm is missing: install Node.js 18 or newer, or let `cargo xtask test tools` do it".to_owned());
     }
-    npm(&["ci", "--no-audit", "--no-fund"]).run()
+    npm(&["ci", "--no-audit", "--no-fund"]).run()?;
+    fs::write(&installed, wanted).map_err(|error| format!("{} cannot be written: {error}", installed.display()))
 }
 
 fn npm(arguments: &[&str]) -> Step {
     Step::new("npm", &[&["--prefix", FOLDER], arguments].concat())
-}
-
-fn is_newer(made: &Path, from: &Path) -> bool {
-    let written = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).ok();
-    written(made).zip(written(from)).is_some_and(|(made, from)| made >= from)
 }
