@@ -145,6 +145,94 @@ fn a_wrong_request_names_the_field_and_changes_nothing() {
     });
 }
 
+/// All that a tenant can read, to see whether it has changed.
+async fn everything(tenant: &Tenant, document: &Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        if item.get("get").is_some() && !path.contains('{') {
+            all.push(tenant.get(path.strip_prefix("/api/v1").unwrap()).await);
+        }
+    }
+    all
+}
+
+/// A value that a field of this schema cannot have; `None` if it takes any.
+fn unfit(schema: &Value) -> Option<Value> {
+    let types = match &schema["type"] {
+        Value::String(one) => vec![one.as_str()],
+        Value::Array(some) => some.iter().filter_map(Value::as_str).collect(),
+        _ if schema.get("$ref").is_some() || schema.get("oneOf").is_some() => vec!["object"],
+        _ => return None,
+    };
+    Some(if types.contains(&"boolean") { json!("s3cr3t") } else { json!(false) })
+}
+
+#[test]
+fn every_route_names_what_is_wrong_and_changes_nothing() {
+    with_two_tenants(async |ours, _| {
+        let (_sandbox, body) = carrier("main").await;
+        let account = ours.post("/telephony/configurations", body).await;
+        let account = account["id"].as_str().unwrap();
+        ours.post(&format!("/telephony/configurations/{account}/import-numbers"), json!({})).await;
+        let workflow = ours.post("/workflows", json!({"name": "w", "agent": {"type": "echo"}})).await;
+        let number = ours.get("/telephony/phone-numbers").await[0]["id"].clone();
+        let document: Value = serde_json::from_str(&api::document().to_json().unwrap()).unwrap();
+        let before = everything(&ours, &document).await;
+        let (mut bodies, mut parameters, mut ids) = (0, 0, 0);
+        for (template, item) in document["paths"].as_object().unwrap() {
+            let template = template.strip_prefix("/api/v1").unwrap();
+            let id = match template {
+                _ if template.starts_with("/telephony/configurations") => account,
+                _ if template.starts_with("/telephony/phone-numbers") => number.as_str().unwrap(),
+                _ => workflow["id"].as_str().unwrap(),
+            };
+            let path = template.replace("{id}", id);
+            for (method, operation) in item.as_object().unwrap() {
+                let method: Method = method.to_uppercase().parse().unwrap();
+                let what = format!("{method} {template}");
+                if template.contains("{id}") {
+                    let nonsense = template.replace("{id}", "nonsense");
+                    let (status, fields) = ours.refused(method.clone(), &nonsense, json!({})).await;
+                    // A body is looked at when it is known what it is for.
+                    assert_eq!((status, fields), (404, vec!["id".to_owned()]), "{what}");
+                    ids += 1;
+                }
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let name = parameter["name"].as_str().unwrap();
+                    if parameter["in"] == "query" && name != "number" {
+                        let (status, fields) =
+                            ours.refused(method.clone(), &format!("{path}?{name}=%C3%A4"), json!({})).await;
+                        assert_eq!((status, fields), (422, vec![name.to_owned()]), "{what}");
+                        parameters += 1;
+                    }
+                }
+                let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+                let Some(name) = schema["$ref"].as_str().and_then(|name| name.rsplit('/').next()) else { continue };
+                let schema = &document["components"]["schemas"][name];
+                let refused = async |body: Value| ours.refused(method.clone(), &path, body).await;
+                assert_eq!(refused(json!({"nonsense": "s3cr3t"})).await, (422, vec!["nonsense".to_owned()]), "{what}");
+                assert_eq!(refused(json!("s3cr3t")).await, (422, vec!["body".to_owned()]), "{what}");
+                for (field, of) in schema["properties"].as_object().unwrap() {
+                    let Some(value) = unfit(of) else { continue };
+                    let (status, fields) = refused(json!({field: value})).await;
+                    assert_eq!((status, fields.as_slice()), (422, [field.clone()].as_slice()), "{what}: {field}");
+                }
+                let required = schema["required"].as_array().cloned().unwrap_or_default();
+                if !required.is_empty() {
+                    let (status, fields) = refused(json!({})).await;
+                    assert!(status == 422 && required.contains(&json!(fields[0])), "{what}: {fields:?}");
+                }
+                bodies += 1;
+            }
+        }
+        assert!(bodies >= 10 && parameters >= 8 && ids >= 15, "{bodies} {parameters} {ids}");
+        assert_eq!(ours.refused(Method::GET, "/calls?limt=3", json!({})).await, (422, vec!["limt".to_owned()]));
+        let (status, problem) = ours.ask(Method::DELETE, "/organization", None).await;
+        assert_eq!(status, 405, "{problem}");
+        assert_eq!(everything(&ours, &document).await, before);
+    });
+}
+
 #[test]
 fn a_number_is_answered_by_a_workflow_and_the_carrier_is_pointed_here() {
     with_two_tenants(async |ours, theirs| {

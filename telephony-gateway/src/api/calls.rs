@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Json as Answer,
     body::Body,
-    extract::{Path, Query, State},
+    extract::State,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use super::{
     auth::Caller,
-    problem::{Json, Problem},
+    problem::{Json, Path, Problem, Query},
     rfc3339,
 };
 use crate::{
@@ -383,10 +383,8 @@ impl CallQuery {
 pub(super) async fn list(
     State(service): State<Service>,
     caller: Caller,
-    query: Result<Query<CallQuery>, axum::extract::rejection::QueryRejection>,
+    Query(query): Query<CallQuery>,
 ) -> Result<Answer<CallPage>, Problem> {
-    let Query(query) =
-        query.map_err(|error| Problem::field(StatusCode::UNPROCESSABLE_ENTITY, "query", error.body_text()))?;
     let (filter, limit) = query.filter()?;
     let page = service.store().runs(caller.organization, &filter, limit).await?;
     let next_cursor = page.runs.last().filter(|_| page.more).map(|run| run.id.into());

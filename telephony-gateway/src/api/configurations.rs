@@ -1,9 +1,6 @@
 //! An organization's accounts with carriers. Secrets come in and do not go out.
 
-use axum::{
-    Json as Answer,
-    extract::{Path, State},
-};
+use axum::{Json as Answer, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -12,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     auth::Caller,
-    problem::{Json, Problem},
+    problem::{Json, Path, Problem},
     rfc3339,
 };
 use crate::{

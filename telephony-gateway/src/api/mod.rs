@@ -129,6 +129,10 @@ pub fn router(service: Service) -> Router {
         .route("/metrics", get(metrics))
         .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))
         .fallback(|| async { Problem::not_found("page") })
+        .method_not_allowed_fallback(|| async {
+            let status = http::StatusCode::METHOD_NOT_ALLOWED;
+            Problem::new(status, "Not with this method", "the page is asked with other methods; `allow` lists them")
+        })
         // A page of somebody else's cannot use a browser that is signed in here.
         .layer(CsrfLayer::new())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))

@@ -1,9 +1,6 @@
 //! Phone numbers, and the workflow that answers each.
 
-use axum::{
-    Json as Answer,
-    extract::{Path, State},
-};
+use axum::{Json as Answer, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +9,7 @@ use uuid::Uuid;
 use super::{
     auth::Caller,
     configurations::given,
-    problem::{Json, Problem},
+    problem::{Json, Path, Problem},
 };
 use crate::{service::Service, store::PhoneNumberRow};
 

@@ -1,9 +1,6 @@
 //! The organization: its limits, and its API tokens.
 
-use axum::{
-    Json as Answer,
-    extract::{Path, State},
-};
+use axum::{Json as Answer, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     auth::Caller,
-    problem::{Json, Problem},
+    problem::{Json, Path, Problem},
     rfc3339,
 };
 use crate::{

@@ -1,11 +1,11 @@
 //! What is answered when something is wrong: problem details (RFC 9457) that name the field and the reason.
 
 use axum::{
-    extract::{FromRequest, Request, rejection::BytesRejection},
+    extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 use telephony_core::{Retry, TelephonyError, error_chain};
 use tracing::error;
@@ -164,6 +164,43 @@ impl From<TelephonyError> for Problem {
     }
 }
 
+/// The part of a path that says what is meant. What cannot be the id of anything is answered like an id that nothing has.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        let axum::extract::Path(part) =
+            path.map_err(|_| Problem::field(StatusCode::NOT_FOUND, "id", "there is nothing with this id"))?;
+        Ok(Self(part))
+    }
+}
+
+/// The query. What does not fit is answered with the parameter and the reason.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(query)) => Ok(Self(query)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let text = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, reason)| reason);
+                // A parameter that is unknown is named by the reason, any other before it.
+                let (field, reason) = match text.split_once("unknown field `") {
+                    Some((_, rest)) => (rest.split('`').next().unwrap_or_default(), "is unknown"),
+                    None => text.split_once(": ").unwrap_or(("query", text)),
+                };
+                Err(Problem::field(StatusCode::UNPROCESSABLE_ENTITY, field, reason))
+            }
+        }
+    }
+}
+
 /// A JSON body. What does not fit is answered with the field and the reason.
 pub(super) struct Json<T>(pub(super) T);
 
@@ -177,14 +214,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let mut reader = serde_json::Deserializer::from_slice(&body);
         match serde_path_to_error::deserialize(&mut reader) {
             Ok(value) => Ok(Self(value)),
-            Err(error) => Err(of_json(&error)),
+            Err(error) => Err(of_json(&error, &body)),
         }
     }
 }
 
-fn of_json(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+fn of_json(error: &serde_path_to_error::Error<serde_json::Error>, body: &[u8]) -> Problem {
     let inner = error.inner();
-    if inner.is_syntax() || inner.is_eof() {
+    // Some values of the wrong kind, such as `false` for one of several words, are taken for errors of syntax.
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    if !is_json {
         let place = format!("line {}, column {}", inner.line(), inner.column());
         return Problem::field(StatusCode::BAD_REQUEST, "body", format!("is no JSON ({place})"));
     }
@@ -199,6 +238,7 @@ fn of_json(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
             (if path == "." { name.to_owned() } else { format!("{path}.{name}") }, reason.to_owned())
         }
         None => {
+            let text = if inner.is_syntax() { "is of the wrong kind" } else { text };
             let safe: Vec<&str> = text.split('"').step_by(2).collect();
             (if path == "." { "body".to_owned() } else { path }, safe.join("(a text)"))
         }

@@ -1,9 +1,6 @@
 //! Workflows: what calls are for.
 
-use axum::{
-    Json as Answer,
-    extract::{Path, State},
-};
+use axum::{Json as Answer, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     auth::Caller,
-    problem::{Json, Problem},
+    problem::{Json, Path, Problem},
     rfc3339,
 };
 use crate::{
