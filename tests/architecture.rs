@@ -7,6 +7,11 @@ use std::{
 };
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use http::{HeaderMap, Method};
+use serde_json::Value;
+use telephony_core::{ProviderContext, Timestamp, WebhookRequest};
+use telephony_registry::Registry;
+use telephony_sandbox::registered;
 
 /// A crate of ours, the crates of ours that it may depend on, those that only its tests may, and others that it must not name.
 #[derive(Clone, Copy)]
@@ -207,6 +212,228 @@ fn versions_are_said_once() {
         }
     }
     assert!(own.is_empty(), "{own:#?}");
+}
+
+#[test]
+fn lints_hold_the_documentation() {
+    // What each of them asks for is a warning, and `cargo xtask test lint` takes no warning.
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace has one");
+    for lint in ["missing_docs", "missing_errors_doc", "missing_panics_doc", "unsafe_code"] {
+        let line = manifest.lines().find(|line| line.starts_with(&format!("{lint} = ")));
+        assert!(line.is_some_and(|line| !line.contains("allow")), "{lint}: {line:?}");
+    }
+    let mut without = Vec::new();
+    for package in packages() {
+        let manifest = fs::read_to_string(&package.manifest_path).expect("each crate has one");
+        if !manifest.contains("[lints]\nworkspace = true") {
+            without.push(package.name.to_string());
+        }
+        for file in files_below(&folder(&package).join("src")) {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let lints = ["missing_docs", "missing_errors_doc", "missing_panics_doc"];
+            if text.contains("#![allow") && lints.iter().any(|lint| text.contains(lint)) {
+                without.push(file.display().to_string());
+            }
+        }
+    }
+    assert!(without.is_empty(), "these go without the lints of the workspace: {without:?}");
+}
+
+#[test]
+fn what_a_carrier_does_has_its_source() {
+    // The rooms in which a carrier's behaviour is written down; `config` and `provider` lean on them.
+    let rooms = ["api", "error", "signature", "webhook", "answer", "media"];
+    let mut unfounded = Vec::new();
+    for provider in providers(&packages()) {
+        for room in rooms {
+            let source = root().join(&provider).join("src");
+            let mut files = files_below(&source.join(room));
+            files.push(source.join(format!("{room}.rs")));
+            let texts = files.iter().filter_map(|file| fs::read_to_string(file).ok());
+            let founded =
+                texts.into_iter().any(|text| text.contains("Source: <https://") || text.contains("Source: the"));
+            if !founded {
+                unfounded.push(format!("{provider}: {room}"));
+            }
+        }
+    }
+    assert!(unfounded.is_empty(), "rooms that do not say where a carrier's behaviour is documented: {unfounded:?}");
+}
+
+#[test]
+fn no_configuration_turns_verification_off() {
+    for simulator in registered() {
+        let provider = simulator.provider();
+        let mut account = simulator.build().account(&"http://127.0.0.1:9/".parse().expect("a URL"));
+        account.as_object_mut().expect("an account is an object").remove("provider");
+        let schema = provider.config_schema().to_value();
+        // Everything that may be absent, absent; everything that has a choice, each way.
+        let mut accounts = vec![account.clone()];
+        for (field, of) in schema["properties"].as_object().expect("an account has fields") {
+            let mut without = account.clone();
+            without.as_object_mut().expect("an account is an object").remove(field);
+            accounts.push(without);
+            let choices = of["enum"].as_array().cloned().unwrap_or_default();
+            for choice in choices.into_iter().chain([Value::Bool(true), Value::Bool(false)]) {
+                let mut with = account.clone();
+                with[field] = choice;
+                accounts.push(with);
+            }
+        }
+        let mut tried = 0;
+        for account in accounts {
+            let context = ProviderContext::network().expect("HTTP can be set up");
+            let Ok(provider) = provider.build(&account, context) else { continue };
+            for (method, body) in [(Method::POST, "a=b"), (Method::POST, r#"{"a":"b"}"#), (Method::GET, "")] {
+                let url = "https://voice.example.com/events/1?a=b";
+                let now = Timestamp::UNIX_EPOCH;
+                let request = WebhookRequest::at_url(method, url, HeaderMap::new(), body.into(), now);
+                assert!(provider.verify_webhook_signature(request).is_err(), "{provider:?} takes what is not signed");
+                tried += 1;
+            }
+        }
+        assert!(tried >= 3, "{}", provider.name());
+    }
+    // Nor does an argument or a variable of the program.
+    for file in files_below(&root().join("telephony-gateway/src/cli")) {
+        let text = fs::read_to_string(&file).expect("a source file is text").to_lowercase();
+        for word in ["insecure", "unsigned", "no_verify", "skip_verif", "without_signature", "verify_webhook"] {
+            assert!(!text.contains(word), "{word} in {}", file.display());
+        }
+    }
+}
+
+/// What is measured, and so has a unit.
+const MEASURES: &[&str] =
+    &["age", "delay", "duration", "interval", "latency", "length", "rate", "size", "time", "timeout", "ttl"];
+const UNITS: &[&str] = &["bytes", "db", "dbfs", "digits", "hz", "ms", "ns", "samples", "secs", "us"];
+
+/// Whether a number is called after what it measures, and not after its unit.
+fn lacks_its_unit(name: &str) -> bool {
+    let words: Vec<&str> = name.split('_').collect();
+    words.iter().any(|word| MEASURES.contains(word)) && words.last().is_some_and(|last| !UNITS.contains(last))
+}
+
+/// The numbers below a schema that lack their units.
+fn numbers_without_units(schema: &Value, found: &mut Vec<String>) {
+    match schema {
+        Value::Object(members) => {
+            for (name, of) in members.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                let kind = of["type"].to_string();
+                if (kind.contains("integer") || kind.contains("number")) && lacks_its_unit(name) {
+                    found.push(name.clone());
+                }
+            }
+            members.values().for_each(|member| numbers_without_units(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| numbers_without_units(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_bare_number_carries_its_unit_in_its_name() {
+    let mut found = Vec::new();
+    for file in ["openapi.json", "docs/agent-protocol.schema.json"] {
+        let text = fs::read_to_string(root().join(file)).expect("it is kept");
+        numbers_without_units(&serde_json::from_str(&text).expect("it is JSON"), &mut found);
+    }
+    for provider in Registry::linked().expect("the providers of the repository are linked").iter() {
+        numbers_without_units(provider.config_schema().as_value(), &mut found);
+    }
+    let numbers = ["u8", "u16", "u32", "u64", "usize", "i8", "i16", "i32", "i64", "f32", "f64"];
+    for package in packages() {
+        for file in files_below(&folder(&package).join("src")) {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            for line in text.lines().map(str::trim) {
+                let Some((name, kind)) = line.strip_prefix("pub ").and_then(|field| field.split_once(": ")) else {
+                    continue;
+                };
+                let kind = kind.trim_end_matches(',').trim_start_matches("Option<").trim_end_matches('>');
+                if numbers.contains(&kind) && lacks_its_unit(name.trim_start_matches("const ").to_lowercase().as_str())
+                {
+                    found.push(format!("{}: {line}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "numbers whose names do not say what they count: {found:#?}");
+}
+
+/// The tests of a package by the path at which `cargo test` and people name them.
+fn tests_of(package: &Package) -> BTreeSet<String> {
+    let folder = folder(package);
+    let name = package.name.replace('-', "_");
+    let mut all = BTreeSet::new();
+    // The tests across crates stand beside their manifest.
+    let rooms =
+        if package.name.as_str() == "tests" { vec![folder] } else { vec![folder.join("src"), folder.join("tests")] };
+    for room in rooms {
+        for file in files_below(&room).into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "rs")) {
+            let within = file.strip_prefix(&room).expect("it is below").with_extension("");
+            let modules = within.iter().map(|part| part.to_string_lossy().into_owned());
+            let mut path: Vec<String> = [name.clone()].into_iter().chain(modules).collect();
+            path.retain(|part| !["mod", "main", "lib"].contains(&part.as_str()));
+            let text = fs::read_to_string(&file).expect("a source file is text");
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                if line == "mod tests {" {
+                    path.push("tests".to_owned());
+                } else if line == "#[test]" || line.starts_with("#[tokio::test") {
+                    is_test = true;
+                } else if let Some(signature) = line.split("fn ").nth(1).filter(|_| is_test) {
+                    let function = signature.split('(').next().unwrap_or_default();
+                    all.insert(format!("{}::{function}", path.join("::")));
+                    is_test = false;
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_claim_of_the_invariants_names_tests_that_are_there() {
+    let document = fs::read_to_string(root().join("docs/architecture.md")).expect("the document is there");
+    let packages = packages();
+    let tests: BTreeSet<String> = packages.iter().flat_map(tests_of).collect();
+    let suites = files_below(&root().join("telephony-testkit/src/suites"));
+    let suites: String = suites.iter().map(|file| fs::read_to_string(file).expect("it is text")).collect();
+    // `kit::suite::trial` is a trial of the conformance suite, `doc::path` an example that must not compile.
+    let is_there = |name: &str| match name.split_once("::").expect("a test is named with its crate") {
+        ("kit", trial) => {
+            let short = trial.split_once("::").expect("a trial is in a suite").1;
+            suites.contains(&format!("\"{trial}\"")) || suites.contains(&format!("\"{short}\""))
+        }
+        ("doc", item) => {
+            let parts: Vec<&str> = item.split("::").collect();
+            let [package, modules @ .., kind] = parts.as_slice() else { return false };
+            let file = root().join(package.replace('_', "-")).join("src").join(modules.join("/")).with_extension("rs");
+            let text = fs::read_to_string(file).unwrap_or_default();
+            let before = text.split(&format!("pub struct {kind} ")).next().unwrap_or_default();
+            before.len() < text.len()
+                && before.rsplit("\n\n").next().is_some_and(|docs| docs.contains("```compile_fail"))
+        }
+        _ => tests.contains(name),
+    };
+    let rows = document.lines().filter_map(|line| {
+        let [number, claim, named]: [&str; 3] =
+            line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect::<Vec<_>>().try_into().ok()?;
+        Some((number.parse::<u32>().ok()?, claim, named))
+    });
+    let (mut covered, mut gone) = (BTreeSet::new(), Vec::new());
+    for (number, claim, named) in rows {
+        covered.insert(number);
+        let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing holds that {claim:?}");
+        gone.extend(names.into_iter().filter(|name| !is_there(name)));
+    }
+    let invariants = document.split("## Invariants").nth(1).expect("there are invariants");
+    let invariants = invariants
+        .lines()
+        .filter(|line| line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok()));
+    assert_eq!(covered.len(), invariants.count(), "each invariant has its claims");
+    assert!(gone.is_empty(), "tests that docs/architecture.md names and that are not there: {gone:#?}");
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {

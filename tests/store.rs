@@ -10,9 +10,12 @@ use telephony_core::{
     CallCost, CallEvent, CallEventKind, CallId, CallRef, CallStatus, Direction, Money, OrganizationId, Secret,
     StatusChange, Timestamp, WorkflowRunId,
 };
-use telephony_gateway::store::{
-    AccountChange, DatabaseUrl, DialState, KeyRing, NewAccount, NewNumber, NewRun, NewWorkflow, Opened, RunFilter,
-    Store, StoreError, StoredRun,
+use telephony_gateway::{
+    service::agent::AgentSpec,
+    store::{
+        AccountChange, DatabaseUrl, DialState, KeyRing, NewAccount, NewNumber, NewRun, NewWorkflow, Opened, RunFilter,
+        Store, StoreError, StoredRun,
+    },
 };
 use tests::postgres::Postgres;
 use uuid::Uuid;
@@ -230,6 +233,37 @@ fn workflows_answer_numbers_of_their_own_organization() {
 }
 
 /// A call to open.
+#[test]
+fn nothing_stored_is_printed_with_a_number_or_a_secret() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&DatabaseUrl::Memory, KeyRing::generate()).await.unwrap();
+        let owner = organization(&store, "ours").await;
+        let new = NewAccount { default_from: Some("+12025550100".to_owned()), ..account("main") };
+        let account = store.create_account(owner, new).await.unwrap();
+        let spec: AgentSpec =
+            serde_json::from_value(json!({"type": "websocket", "url": "wss://a.test/x?token=s3cr3t"})).unwrap();
+        let new = NewWorkflow { name: "w".to_owned(), agent: spec.to_json(), record: true };
+        let workflow = store.create_workflow(owner, &new).await.unwrap();
+        let issued = store.create_api_token(owner, "ci").await.unwrap();
+        let mut call = new_run(owner, account.id);
+        call.options = json!({"agent": spec.to_json(), "digits": "12025550"});
+        call.idempotency = Some(("key".to_owned(), "hash".to_owned()));
+        let run = opened(&store, &call).await;
+        let filter = RunFilter { number: Some("12025550111".to_owned()), ..RunFilter::default() };
+        let page = store.runs(owner, &filter, 10).await.unwrap();
+        assert_eq!(page.runs.len(), 1);
+        let printed = format!(
+            "{store:?} {account:?} {spec:?} {new:?} {workflow:?} {issued:?} {call:?} {run:?} {filter:?} {page:?} {:?}",
+            Opened::New(Box::new(run.clone())),
+        );
+        assert!(printed.contains("wss://a.test/…") && printed.contains("acme"), "{printed}");
+        for private in ["s3cr3t", "2025550", issued.token.expose()] {
+            assert!(!printed.contains(private), "{private} is in {printed}");
+        }
+    });
+}
+
 fn new_run(organization: OrganizationId, configuration: Uuid) -> NewRun {
     NewRun {
         id: WorkflowRunId::generate(),

@@ -11,11 +11,12 @@ use crate::{
     capability::Capability,
     id::CallRef,
     money::CallCost,
+    redact::origin_of,
 };
 
 /// Where the carrier reaches us about one call. The caller builds them; a provider never invents a URL, and adds at most a mark
 /// to the query of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CallUrls {
     /// Asked what the call shall do, once answered (`https://`).
     pub answer: Url,
@@ -23,6 +24,17 @@ pub struct CallUrls {
     pub events: Url,
     /// Where the media stream goes (`wss://`). No query: some carriers drop it.
     pub media: Url,
+}
+
+/// Without what follows the host: whoever has the URL of the media can take the call's place.
+impl fmt::Debug for CallUrls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallUrls")
+            .field("answer", &origin_of(&self.answer))
+            .field("events", &origin_of(&self.events))
+            .field("media", &origin_of(&self.media))
+            .finish()
+    }
 }
 
 /// A call to place.
@@ -628,6 +640,18 @@ mod tests {
         for status in CallStatus::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
+    }
+
+    #[test]
+    fn a_call_is_printed_without_whom_it_is_for_and_what_lets_into_it() {
+        let url = |text: &str| text.parse().unwrap();
+        let (answer, events, media) =
+            ("https://a.test/answer/1", "https://a.test/events/1", "wss://a.test/media/t0ken");
+        let urls = CallUrls { answer: url(answer), events: url(events), media: url(media) };
+        let (to, from): (PhoneNumber, PhoneNumber) = ("+14155550111".parse().unwrap(), "+14155550100".parse().unwrap());
+        let printed = format!("{:?}", OutboundCall::new(to, from, urls));
+        assert!(printed.contains("…0111") && printed.contains("wss://a.test/…"), "{printed}");
+        assert!(!printed.contains("5550") && !printed.contains("t0ken"), "{printed}");
     }
 
     #[test]

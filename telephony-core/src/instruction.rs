@@ -1,7 +1,7 @@
 //! What a call shall do next, in one vocabulary for all carriers. Markup is one carrier's rendering of it, a JSON document
 //! another's, REST commands a third's.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -10,6 +10,7 @@ use crate::{
     address::{Address, PhoneNumber},
     audio::AudioFormat,
     capability::Capability,
+    redact::origin_of,
 };
 
 /// What a call shall do next.
@@ -69,7 +70,7 @@ impl CallInstruction {
 }
 
 /// Stream the audio both ways over a WebSocket. Nothing follows it: when the stream is over, the call is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stream {
     /// Where to (`wss://`, or `ws://` where the carrier allows it). Without a query: some carriers drop it.
@@ -81,6 +82,17 @@ pub struct Stream {
     pub preferred_format: Option<AudioFormat>,
     /// Told when the stream starts, stops or fails, where the carrier does so.
     pub events: Option<Url>,
+}
+
+/// Without what follows the host of its URL, which lets in whoever has it, and with the names of the parameters only.
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("url", &origin_of(&self.url))
+            .field("parameters", &self.parameters.keys())
+            .field("preferred_format", &self.preferred_format)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Stream {
@@ -402,5 +414,13 @@ mod tests {
             serde_json::to_value(Due::from(&Then::Ask(url))).unwrap(),
             json!({"ask": "https://a.test/next?a=1"})
         );
+    }
+
+    #[test]
+    fn a_stream_is_printed_without_what_lets_into_it() {
+        let stream = Stream::to("wss://a.test:444/media/t0ken".parse().unwrap()).with_parameter("pin", "4711");
+        let printed = format!("{:?}", CallInstruction::Stream(stream));
+        assert!(printed.contains("wss://a.test:444/…") && printed.contains("pin"), "{printed}");
+        assert!(!printed.contains("t0ken") && !printed.contains("4711"), "{printed}");
     }
 }

@@ -29,6 +29,12 @@ pub fn numbers_in(text: &str) -> String {
     out
 }
 
+/// A URL up to its port: what follows may be a token.
+pub(crate) fn origin_of(url: &crate::Url) -> String {
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}://{}{port}/…", url.scheme(), url.host_str().unwrap_or_default())
+}
+
 fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_' || character == '-'
 }

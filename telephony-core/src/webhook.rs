@@ -123,6 +123,29 @@ impl fmt::Debug for WebhookRequest {
 ///
 /// Made from a [`Proof`], and a proof comes only out of the checks in [`signing`](crate::signing). So nothing unverified can reach
 /// [`parse_webhook`](crate::TelephonyProvider::parse_webhook): there is no other way to its argument.
+///
+/// ```
+/// # use telephony_core::{Secret, VerifiedWebhook, WebhookRequest, signing};
+/// fn vouched_for(request: WebhookRequest, given: &str, secret: &Secret) -> Option<VerifiedWebhook> {
+///     Some(VerifiedWebhook::new(request, signing::verify_shared_secret(secret, given).ok()?))
+/// }
+/// ```
+///
+/// Who does not check has no proof, and cannot make one:
+///
+/// ```compile_fail,E0423
+/// # use telephony_core::{VerifiedWebhook, WebhookRequest, signing};
+/// fn vouched_for(request: WebhookRequest) -> VerifiedWebhook {
+///     VerifiedWebhook::new(request, signing::Proof(()))
+/// }
+/// ```
+///
+/// ```compile_fail,E0451
+/// # use telephony_core::{VerifiedWebhook, WebhookRequest};
+/// fn vouched_for(request: WebhookRequest) -> VerifiedWebhook {
+///     VerifiedWebhook { request }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct VerifiedWebhook {
     request: WebhookRequest,

@@ -501,6 +501,52 @@ mod tests {
         }
     }
 
+    /// Says back what it hears, at a rate of its own.
+    #[derive(Debug)]
+    struct Parrot(NonZeroU32);
+
+    impl CallAgent for Parrot {
+        fn on_event(&mut self, event: AgentEvent<'_>, line: &mut AgentLine) {
+            if let AgentEvent::Audio(samples) = event {
+                line.say(samples);
+            }
+        }
+
+        fn sample_rate_hz(&self) -> NonZeroU32 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn sound_is_late_by_as_much_as_the_report_says() {
+        for rate in AGENT_RATES_HZ {
+            let (agent, profile) = (Box::new(Parrot(rate)), MediaProfile::new(&[FORMAT]));
+            let mut session = MediaSession::new(Box::new(Plain), agent, profile, some_call(), false);
+            session.receive(WireMessage::Text("start")).unwrap();
+            // A click after 100 ms, as long as the slowest agent can hear it.
+            let at = 1_600;
+            let mut said = vec![0_i16; 8_000];
+            said[at - 8..at + 8].fill(8_000);
+            let mut heard = Vec::new();
+            for frame in said.chunks(FRAME / 2) {
+                let bytes: Vec<u8> = frame.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+                session.receive(WireMessage::Binary(&bytes)).unwrap();
+                for message in session.output().iter() {
+                    let WireMessage::Binary(bytes) = message else { continue };
+                    heard.extend(bytes.chunks_exact(2).map(|pair| i32::from(i16::from_le_bytes([pair[0], pair[1]]))));
+                }
+                session.sent();
+            }
+            // Its middle, weighed by how loud it is.
+            let weight: i64 = heard.iter().map(|sample| i64::from(*sample)).sum();
+            let moment: i64 = heard.iter().zip(0_i64..).map(|(sample, n)| i64::from(*sample) * (2 * n + 1)).sum();
+            let late = moment as f64 / weight as f64 / 2.0 - at as f64;
+            let (report, _) = session.finish(&SessionEnd::Carrier);
+            let stated = report.delay.as_secs_f64() * 16_000.0;
+            assert!((late - stated).abs() < 1.0, "at {rate} Hz it is {late} samples late, and {stated} are stated");
+        }
+    }
+
     #[test]
     fn marks_tell_what_was_heard_and_what_was_not() {
         let (mut session, told) = session_at(
@@ -615,18 +661,9 @@ mod tests {
 
     #[test]
     fn a_frame_takes_no_memory_once_warm() {
-        // An echo, in the session's own buffers.
-        #[derive(Debug)]
-        struct Parrot;
-        impl CallAgent for Parrot {
-            fn on_event(&mut self, event: AgentEvent<'_>, line: &mut AgentLine) {
-                if let AgentEvent::Audio(samples) = event {
-                    line.say(samples);
-                }
-            }
-        }
         let profile = MediaProfile::new(&[FORMAT]);
-        let mut session = MediaSession::new(Box::new(Plain), Box::new(Parrot), profile, some_call(), false);
+        let mut session =
+            MediaSession::new(Box::new(Plain), Box::new(Parrot(AGENT_RATE_HZ)), profile, some_call(), false);
         session.receive(WireMessage::Text("start")).unwrap();
         let mut warm = None;
         for _ in 0..100 {

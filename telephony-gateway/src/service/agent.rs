@@ -1,6 +1,6 @@
 //! What a workflow says of its agent.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{fmt, fs::File, io::BufReader, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::ServiceError;
 use crate::agent::{AgentError, CallAgent, Dialogue, Echo, PlayOut, WebSocketAgent, WebSocketAgentConfig};
 
 /// Who talks in the calls of a workflow.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AgentSpec {
     /// Greets, listens, thanks, hangs up: to try things out.
@@ -39,6 +39,24 @@ pub enum AgentSpec {
 
 fn default_protocol() -> String {
     "pcm".to_owned()
+}
+
+fn elsewhere(url: &Url, protocol: &str, sample_rate_hz: Option<u32>) -> WebSocketAgentConfig {
+    let mut config = WebSocketAgentConfig::new(url.clone()).with_protocol(protocol);
+    config.sample_rate_hz = sample_rate_hz;
+    config
+}
+
+/// Without the path and the query of a URL, which may hold a secret.
+impl fmt::Debug for AgentSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dialogue => f.write_str("Dialogue"),
+            Self::Echo => f.write_str("Echo"),
+            Self::Play { file } => f.debug_struct("Play").field("file", file).finish(),
+            Self::Websocket { url, protocol, sample_rate_hz } => elsewhere(url, protocol, *sample_rate_hz).fmt(f),
+        }
+    }
 }
 
 /// Why an agent could not be made.
@@ -97,8 +115,7 @@ impl AgentSpec {
                 Box::new(PlayOut::new(&recording).map_err(AgentError::from)?)
             }
             Self::Websocket { url, protocol, sample_rate_hz } => {
-                let mut config = WebSocketAgentConfig::new(url.clone()).with_protocol(protocol.as_str());
-                config.sample_rate_hz = *sample_rate_hz;
+                let config = elsewhere(url, protocol, *sample_rate_hz);
                 Box::new(WebSocketAgent::new(&config).map_err(AgentError::from)?)
             }
         })

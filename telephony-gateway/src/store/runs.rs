@@ -1,6 +1,6 @@
 //! Calls: one row each, made before the carrier is asked; the ledger of what happened; and what a call holds while it lasts.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use serde_json::Value;
 use telephony_core::{
@@ -58,7 +58,7 @@ impl DialState {
 }
 
 /// A call to open.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct NewRun {
     /// Its id, made by the caller: it stands in the URLs that the carrier is given.
     pub id: WorkflowRunId,
@@ -86,6 +86,18 @@ pub struct NewRun {
     pub lease: Duration,
 }
 
+/// Neither who calls whom nor what was asked for: an agent's URL may hold a secret.
+impl fmt::Debug for NewRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewRun")
+            .field("id", &self.id)
+            .field("provider", &self.provider)
+            .field("direction", &self.direction)
+            .field("call", &self.call)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What became of opening a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Opened {
@@ -103,7 +115,7 @@ pub enum Opened {
 }
 
 /// A call as it is stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StoredRun {
     /// Its id.
@@ -152,6 +164,24 @@ pub struct StoredRun {
     pub ended_at: Option<Timestamp>,
 }
 
+/// See [`NewRun`].
+impl fmt::Debug for StoredRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredRun")
+            .field("id", &self.id)
+            .field("provider", &self.provider)
+            .field("direction", &self.direction)
+            .field("dial_state", &self.dial_state)
+            .field("call", &self.call)
+            .field("summary", &self.summary)
+            .field("is_over", &self.is_over)
+            .field("cost_state", &self.cost_state)
+            .field("media_state", &self.media_state)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A row of the ledger.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -179,7 +209,7 @@ pub struct Appended {
 }
 
 /// Which calls are wanted.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct RunFilter {
     /// Only those with this status.
     pub status: Option<CallStatus>,
@@ -197,6 +227,21 @@ pub struct RunFilter {
     pub until: Option<Timestamp>,
     /// Only those older than this one: the last of the page before.
     pub before: Option<WorkflowRunId>,
+}
+
+/// Without the number.
+impl fmt::Debug for RunFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunFilter")
+            .field("status", &self.status)
+            .field("direction", &self.direction)
+            .field("configuration", &self.configuration)
+            .field("workflow", &self.workflow)
+            .field("since", &self.since)
+            .field("until", &self.until)
+            .field("before", &self.before)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A page of calls, newest first.

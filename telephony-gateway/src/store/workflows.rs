@@ -1,5 +1,7 @@
 //! Workflows, and the phone numbers that they answer.
 
+use std::fmt;
+
 use serde_json::Value;
 use telephony_core::{OrganizationId, PhoneNumber, Timestamp, WorkflowId};
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use super::{
 };
 
 /// What calls are for: who talks, and whether it is recorded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Workflow {
     /// Its id.
@@ -31,7 +33,7 @@ pub struct Workflow {
 }
 
 /// A workflow to store, or what one becomes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct NewWorkflow {
     /// Its name.
     pub name: String,
@@ -39,6 +41,24 @@ pub struct NewWorkflow {
     pub agent: Value,
     /// Whether both sides are recorded.
     pub record: bool,
+}
+
+/// Without the agent, whose URL may hold a secret.
+impl fmt::Debug for Workflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workflow")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("record", &self.record)
+            .finish_non_exhaustive()
+    }
+}
+
+/// See [`Workflow`].
+impl fmt::Debug for NewWorkflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewWorkflow").field("name", &self.name).field("record", &self.record).finish_non_exhaustive()
+    }
 }
 
 /// A phone number of an account.
