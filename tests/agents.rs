@@ -127,8 +127,19 @@ struct Line {
     rate: u32,
 }
 
+/// Checks a message of the call against the schema that is published.
+fn is_as_published(definition: &str, message: &Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/agent-protocol.schema.json");
+    let mut schema: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    schema["anyOf"] = json!([{"$ref": format!("#/$defs/{definition}")}]);
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let complaints: Vec<String> = validator.iter_errors(message).map(|error| error.to_string()).collect();
+    assert!(complaints.is_empty(), "{message}: {complaints:?}");
+}
+
 impl Line {
     async fn tell(&mut self, event: Value) {
+        is_as_published("AgentCommand", &event);
         self.socket.send(Message::text(event.to_string())).await.unwrap();
     }
 
@@ -145,7 +156,11 @@ impl Line {
     async fn event(&mut self) -> Value {
         loop {
             match self.next().await {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Text(text) => {
+                    let event = serde_json::from_str(&text).unwrap();
+                    is_as_published("GatewayEvent", &event);
+                    return event;
+                }
                 Message::Close(_) => panic!("closed"),
                 _ => {}
             }

@@ -148,7 +148,7 @@ pub enum AgentCommand {
     /// Connects the caller to somebody else. Answered with `done` or `error`.
     Transfer {
         /// To whom: a telephone number in E.164 or a SIP URI.
-        #[schemars(with = "String")]
+        #[schemars(with = "String", regex(pattern = r"^(\+[1-9][0-9]{0,14}|[sS][iI][pP][sS]?:.+)$"))]
         to: Address,
         /// Comes back in the answer. At most 256 bytes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -322,6 +322,15 @@ fn definitions<T: JsonSchema>(settings: SchemaSettings) -> Map<String, Value> {
     generator.take_definitions(true)
 }
 
+/// What is wrong with a message by the schema: the first complaint.
+#[cfg(test)]
+pub(super) fn complaint(definition: &str, message: &Value) -> Option<String> {
+    let mut schema = schema();
+    schema["anyOf"] = json!([{"$ref": format!("#/$defs/{definition}")}]);
+    let validator = jsonschema::validator_for(&schema).expect("it is a schema");
+    validator.iter_errors(message).next().map(|error| format!("{message}: {error}"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -368,6 +377,7 @@ mod tests {
                         serde_json::to_value(AgentCommand::parse(line).expect(line))
                     };
                     assert_eq!(again.unwrap(), value, "{line} has something that is not kept");
+                    assert_eq!(complaint(if what { "GatewayEvent" } else { "AgentCommand" }, &value), None);
                     events.insert((what, value["event"].as_str().unwrap().to_owned()));
                 }
             }
@@ -422,6 +432,36 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn what_the_reader_refuses_the_schema_refuses() {
+        for wrong in [
+            json!({}),
+            json!([]),
+            json!({"event": 7}),
+            json!({"event": "sing"}),
+            json!({"event": "mark"}),
+            json!({"event": "mark", "name": 1}),
+            json!({"event": "mark", "name": "x".repeat(257)}),
+            json!({"event": "clear", "now": true}),
+            json!({"event": "hang_up", "within_ms": -1}),
+            json!({"event": "hang_up", "within_ms": 1.5}),
+            json!({"event": "hang_up", "within_ms": LONGEST_WITHIN_MS + 1}),
+            json!({"event": "transfer"}),
+            json!({"event": "transfer", "to": "0123"}),
+            json!({"event": "transfer", "to": "+14155550111", "id": "x".repeat(257)}),
+            json!({"event": "send_digits", "digits": "x"}),
+            json!({"event": "send_digits", "digits": ""}),
+            json!({"event": "send_digits", "digits": "1".repeat(65)}),
+        ] {
+            let parsed = AgentCommand::parse(&wrong.to_string());
+            // What is in a request's digits is looked at when they are sent.
+            let digits = matches!(&parsed, Ok(AgentCommand::SendDigits { digits, .. })
+                if digits.parse::<telephony_core::DigitSequence>().is_err());
+            assert!(parsed.is_err() || digits, "{wrong} is read");
+            assert!(complaint("AgentCommand", &wrong).is_some(), "the schema lets {wrong} through");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_of_an_agent_is_too_much(text in ".*") {
@@ -437,15 +477,21 @@ mod tests {
                 Just(Value::Null), Just(json!([[{}]])), any::<bool>().prop_map(Value::from),
             ],
         ) {
-            if let Err(problem) = AgentCommand::parse(&json!({"event": event, field: value}).to_string()) {
-                prop_assert!(!problem.field.is_empty() && !problem.reason.is_empty());
-                prop_assert!(problem.reason.len() < 1_000 && problem.field.len() < 1_000);
+            let message = json!({"event": event, field: value});
+            match AgentCommand::parse(&message.to_string()) {
+                Err(problem) => {
+                    prop_assert!(!problem.field.is_empty() && !problem.reason.is_empty());
+                    prop_assert!(problem.reason.len() < 1_000 && problem.field.len() < 1_000);
+                }
+                Ok(AgentCommand::SendDigits { .. }) => {}
+                Ok(_) => prop_assert_eq!(complaint("AgentCommand", &message), None),
             }
         }
 
         #[test]
         fn what_the_types_say_is_what_is_read(command in commands()) {
             let text = serde_json::to_string(&command).unwrap();
+            prop_assert_eq!(complaint("AgentCommand", &serde_json::to_value(&command).unwrap()), None);
             prop_assert_eq!(AgentCommand::parse(&text), Ok(command));
         }
     }

@@ -1,6 +1,6 @@
 //! Agents behind real sockets on this machine. The only clock is the caller's audio, which the tests hand in.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use proptest::prelude::*;
@@ -21,6 +21,7 @@ use tokio_tungstenite::{
 
 use super::{
     dialect::{CarrierDialect, Dialect, PcmDialect},
+    protocol::{complaint, schema},
     *,
 };
 use crate::agent::{Act, AgentAction, CallAgent, StopReason, some_call};
@@ -113,7 +114,11 @@ async fn call<F: Future<Output = T> + Send + 'static, T: Send + 'static>(
 async fn event(server: &mut Server) -> Value {
     loop {
         match server.next().await.unwrap().unwrap() {
-            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+            Message::Text(text) => {
+                let event = serde_json::from_str(&text).unwrap();
+                assert_eq!(complaint("GatewayEvent", &event), None);
+                return event;
+            }
             Message::Close(_) => panic!("closed"),
             _ => {}
         }
@@ -264,6 +269,57 @@ async fn requests_are_answered_with_the_agents_own_ids() {
             }),
         ]
     );
+}
+
+/// The words that the schema has for what one side says.
+fn words(definition: &str) -> BTreeSet<String> {
+    let schema = schema();
+    let words = schema["$defs"][definition]["oneOf"].as_array().unwrap().iter();
+    words.map(|one| one["properties"]["event"]["const"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_message_of_a_call_is_as_the_schema_says() {
+    // An agent that says everything that it can, and hears everything that there is.
+    let (mut call, agent) = call(|mut server| async move {
+        let commands = [
+            json!({"event": "mark", "name": "x"}),
+            json!({"event": "clear"}),
+            json!({"event": "transfer", "to": "sip:a@example.com", "id": "t"}),
+            json!({"event": "send_digits", "digits": "12w#"}),
+            json!({"event": "sing"}),
+            json!({"event": "hang_up", "within_ms": 20}),
+        ];
+        for command in &commands {
+            say(&mut server, command.clone()).await;
+        }
+        let mut heard = BTreeSet::new();
+        while !heard.contains("stop") {
+            heard.insert(event(&mut server).await["event"].as_str().unwrap().to_owned());
+        }
+        let said = commands.iter().filter(|command| complaint("AgentCommand", command).is_none());
+        let said: BTreeSet<String> = said.map(|command| command["event"].as_str().unwrap().to_owned()).collect();
+        (said, heard)
+    })
+    .await;
+    let mut acts = Vec::new();
+    while !acts.contains(&Act::HangUp(Some(Duration::from_millis(20)))) {
+        acts.extend(call.tell(AgentEvent::Audio(&[])).await);
+    }
+    assert_eq!(acts.len(), 5, "{acts:?}");
+    for happens in [
+        AgentEvent::Digit('5'),
+        AgentEvent::MarkReached("x"),
+        AgentEvent::MarkCleared("y"),
+        AgentEvent::Cleared { unheard: Duration::from_millis(20) },
+        AgentEvent::RequestAnswered { number: 1, outcome: Ok(()) },
+        AgentEvent::RequestAnswered { number: 2, outcome: Err("is not possible here") },
+        AgentEvent::Stopped(StopReason::AgentHungUp),
+    ] {
+        call.tell(happens).await;
+    }
+    let (said, heard) = agent.await.unwrap();
+    assert_eq!((said, heard), (words("AgentCommand"), words("GatewayEvent")));
 }
 
 #[tokio::test]
