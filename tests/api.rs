@@ -128,6 +128,9 @@ fn a_wrong_request_names_the_field_and_changes_nothing() {
             (json!({"type": "magic"}), "agent.type"),
             (json!({"type": "websocket"}), "agent.url"),
             (json!({"type": "websocket", "url": "https://a.example"}), "agent.url"),
+            (json!({"type": "websocket", "url": "ws://169.254.169.254/latest"}), "agent.url"),
+            (json!({"type": "websocket", "url": "ws://[::ffff:a9fe:a9fe]/"}), "agent.url"),
+            (json!({"type": "websocket", "url": "ws://10.0.0.7:9000/"}), "agent.url"),
             (json!({"type": "websocket", "url": "wss://a.example", "sample_rate_hz": 11025}), "agent.sample_rate_hz"),
             (json!({"type": "websocket", "url": "wss://a.example", "protocol": "morse"}), "agent.protocol"),
         ] {

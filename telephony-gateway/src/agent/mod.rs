@@ -28,7 +28,7 @@ pub use play::PlayOut;
 pub use report::AgentReport;
 pub(crate) use request::Requests;
 pub use request::{AgentAction, AgentRequest};
-pub use websocket::{AgentConfigError, WebSocketAgent, WebSocketAgentConfig};
+pub use websocket::{AgentConfigError, AgentHosts, WebSocketAgent, WebSocketAgentConfig};
 
 /// The rate at which agents hear and speak unless they ask for another: what most speech recognisers want.
 pub const AGENT_RATE_HZ: NonZeroU32 = NonZeroU32::new(16_000).unwrap();

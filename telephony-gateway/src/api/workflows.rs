@@ -64,7 +64,7 @@ pub(super) struct WorkflowBody {
 impl WorkflowBody {
     fn checked(self, service: &Service) -> Result<NewWorkflow, Problem> {
         check_name(&self.name)?;
-        self.agent.check(service.options().sounds.as_deref())?;
+        self.agent.check(service.options())?;
         Ok(NewWorkflow { name: self.name, agent: self.agent.to_json(), record: self.record })
     }
 }

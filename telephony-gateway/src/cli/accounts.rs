@@ -18,6 +18,7 @@ use super::{
     table,
 };
 use crate::{
+    agent::AgentHosts,
     service::{Service, ServiceError, ServiceOptions, agent::AgentSpec},
     store::{Account, NewNumber, NewWorkflow, PhoneNumberRow, Workflow},
 };
@@ -51,7 +52,12 @@ impl Where {
         let owner = organization(&store, self.organization.as_deref()).await?.0.id;
         let nowhere = || "http://127.0.0.1:8080".parse().unwrap_or_else(|_| unreachable!("it is a URL"));
         let public_url = self.public_url.unwrap_or_else(nowhere);
-        let options = ServiceOptions { sounds: Some(self.storage.data.join("sounds")), ..ServiceOptions::default() };
+        let options = ServiceOptions {
+            sounds: Some(self.storage.data.join("sounds")),
+            // The gateway that calls the agent says where agents may be.
+            agent_hosts: AgentHosts::ANYWHERE,
+            ..ServiceOptions::default()
+        };
         let service = Service::new(store, registry()?, ProviderContext::network()?, public_url, options);
         Ok(Asked { service, owner, json: self.json })
     }
@@ -399,7 +405,7 @@ pub(super) async fn workflows(arguments: WorkflowsArguments) -> Result<u8, CliEr
         }
         WorkflowsCommand::Add { name, agent, record } => {
             crate::service::check_name(&name).map_err(usage)?;
-            agent.check(service.options().sounds.as_deref()).map_err(usage)?;
+            agent.check(service.options()).map_err(usage)?;
             let new = NewWorkflow { name, agent: agent.to_json(), record };
             let workflow =
                 service.store().create_workflow(owner, &new).await.map_err(ServiceError::from).map_err(usage)?;

@@ -15,6 +15,7 @@ use super::{
     storage::{StorageArguments, organization},
 };
 use crate::{
+    agent::AgentHosts,
     service::{ServiceOptions, Serving},
     store::{Organization, Store},
     telemetry,
@@ -39,6 +40,10 @@ pub(super) struct ServeArguments {
     /// How long calls that are up may go on once the gateway is told to end; told again, it ends at once
     #[arg(long, value_name = "SECONDS", default_value = "30", env = "TELEPHONY_DRAIN")]
     drain: u64,
+    /// Where the agents of workflows may be: some of loopback, private (the networks of RFC 1918 and their like) and public. Link-local
+    /// addresses, and with them a cloud's metadata, are never connected to
+    #[arg(long, value_name = "KINDS", default_value_t, env = "TELEPHONY_AGENT_HOSTS")]
+    agent_hosts: AgentHosts,
     #[command(flatten)]
     storage: StorageArguments,
 }
@@ -53,6 +58,7 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
         metrics: Some(metrics),
         recordings: Some(arguments.storage.data.join("recordings")),
         sounds: Some(arguments.storage.data.join("sounds")),
+        agent_hosts: arguments.agent_hosts,
         ..ServiceOptions::default()
     };
     let (listen, public_url) = (arguments.listen, arguments.public_url.clone());

@@ -7,7 +7,7 @@ use serde_json::Value;
 use telephony_core::{Url, audio::Pcm};
 use utoipa::ToSchema;
 
-use super::ServiceError;
+use super::{ServiceError, ServiceOptions};
 use crate::agent::{AgentError, CallAgent, Dialogue, Echo, PlayOut, WebSocketAgent, WebSocketAgentConfig};
 
 /// Who talks in the calls of a workflow.
@@ -83,12 +83,12 @@ impl AgentSpec {
     /// # Errors
     ///
     /// [`ServiceError::Invalid`], by field.
-    pub fn check(&self, sounds: Option<&Path>) -> Result<(), ServiceError> {
+    pub fn check(&self, options: &ServiceOptions) -> Result<(), ServiceError> {
         match self {
             Self::Play { file } if Path::new(file).file_name() != Some(file.as_ref()) => {
                 Err(ServiceError::invalid("agent.file", "must be the name of a file, without a folder"))
             }
-            _ => match self.make(sounds) {
+            _ => match self.make(options) {
                 Ok(_) => Ok(()),
                 Err(AgentSpecError::Agent(AgentError::Config(error))) => {
                     Err(ServiceError::invalid(format!("agent.{}", error.field), error.reason))
@@ -103,20 +103,24 @@ impl AgentSpec {
     /// # Errors
     ///
     /// [`AgentSpecError`].
-    pub fn make(&self, sounds: Option<&Path>) -> Result<Box<dyn CallAgent>, AgentSpecError> {
+    pub fn make(&self, options: &ServiceOptions) -> Result<Box<dyn CallAgent>, AgentSpecError> {
         Ok(match self {
             Self::Dialogue => Box::new(Dialogue::demonstration().map_err(AgentError::from)?),
             Self::Echo => Box::new(Echo),
             Self::Play { file } => {
                 let unreadable = |source| AgentSpecError::Recording { file: file.clone(), source };
-                let folder = sounds.ok_or_else(|| unreadable("the gateway has no folder of sounds".into()))?;
+                let folder = options
+                    .sounds
+                    .as_deref()
+                    .ok_or_else(|| unreadable("the gateway has no folder of sounds".into()))?;
                 let opened = File::open(folder.join(file)).map_err(|error| unreadable(error.into()))?;
                 let recording = Pcm::from_wav(BufReader::new(opened)).map_err(|error| unreadable(error.into()))?;
                 Box::new(PlayOut::new(&recording).map_err(AgentError::from)?)
             }
             Self::Websocket { url, protocol, sample_rate_hz } => {
                 let config = elsewhere(url, protocol, *sample_rate_hz);
-                Box::new(WebSocketAgent::new(&config).map_err(AgentError::from)?)
+                let agent = WebSocketAgent::new(&config).and_then(|agent| agent.only_at(options.agent_hosts));
+                Box::new(agent.map_err(AgentError::from)?)
             }
         })
     }

@@ -82,7 +82,7 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
     let spec = serde_json::from_value::<AgentSpec>(run.options["agent"].clone());
     let agent = spec
         .map_err(|error| error.to_string())
-        .and_then(|spec| spec.make(service.options().sounds.as_deref()).map_err(|error| error_chain(&error)));
+        .and_then(|spec| spec.make(service.options()).map_err(|error| error_chain(&error)));
     let agent = match agent {
         Ok(agent) => agent,
         Err(reason) => {

@@ -35,6 +35,7 @@ pub use sandbox::SandboxSetupError;
 pub use serving::Serving;
 
 use crate::{
+    agent::AgentHosts,
     store::{Account, AccountChange, Appended, NewAccount, PhoneNumberRow, Store, StoreError},
     telemetry,
 };
@@ -71,6 +72,8 @@ pub struct ServiceOptions {
     pub recordings: Option<PathBuf>,
     /// The folder of sounds that agents play.
     pub sounds: Option<PathBuf>,
+    /// Which hosts the agents of workflows may be at. Default: this machine and public hosts.
+    pub agent_hosts: AgentHosts,
     /// What is read at `/metrics`; without it, there is no such page. From [`telemetry::install`].
     pub metrics: Option<PrometheusHandle>,
 }
@@ -89,6 +92,7 @@ impl Default for ServiceOptions {
             give_up_cost_after: 24 * 60 * MINUTE,
             recordings: None,
             sounds: None,
+            agent_hosts: AgentHosts::default(),
             metrics: None,
         }
     }

@@ -28,7 +28,7 @@ use tokio_tungstenite::{
 };
 use tracing::debug;
 
-use super::LARGEST_MESSAGE;
+use super::{AgentHosts, LARGEST_MESSAGE};
 use crate::media::Outgoing;
 
 /// What the system may hold of what was sent. Its default is megabytes, which is minutes of audio that would be late; a
@@ -52,13 +52,17 @@ const ITS_OWN_GOODBYE: Duration = Duration::from_secs(2);
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Connects to an agent. The text says why not; it has nothing of the URL in it.
-pub(super) async fn connect(url: Url) -> Result<Socket, String> {
+pub(super) async fn connect(url: Url, hosts: AgentHosts) -> Result<Socket, String> {
     let chain = |error: tungstenite::Error| error_chain(&error);
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or_default();
     let addresses = lookup_host((host, port)).await.map_err(|error| error.to_string())?;
     let mut refused = "the name has no address".to_owned();
     for address in addresses {
+        if let Some(objection) = hosts.objection(address.ip()) {
+            refused = format!("its address {objection}");
+            continue;
+        }
         match connect_to(address).await {
             Ok(stream) => {
                 let request = url.as_str().into_client_request().map_err(chain)?;

@@ -9,6 +9,7 @@
 
 mod config;
 mod dialect;
+mod hosts;
 mod link;
 pub mod protocol;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use telephony_registry::Registry;
 use tokio::{runtime::Handle, task::JoinHandle};
 
 pub use config::{AgentConfigError, PCM, WebSocketAgentConfig};
+pub use hosts::{AgentHosts, AgentHostsError};
 
 use self::{
     config::{Origin, Protocol},
@@ -72,6 +74,7 @@ const MESSAGES_AT_ONCE: usize = 50;
 /// An agent behind a WebSocket, in one call.
 pub struct WebSocketAgent {
     url: Url,
+    hosts: AgentHosts,
     pcm: AudioFormat,
     dialect: Box<dyn Dialect>,
     state: State,
@@ -150,6 +153,7 @@ impl WebSocketAgent {
         let pcm = AudioFormat::new(Encoding::Linear16, rate);
         Ok(Self {
             url: config.url.clone(),
+            hosts: AgentHosts::ANYWHERE,
             pcm,
             dialect,
             state: State::Idle,
@@ -163,11 +167,23 @@ impl WebSocketAgent {
         })
     }
 
+    /// The same, but only where agents may be: what its URL says is checked now, and where its name leads when it is called.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentConfigError`] about the URL.
+    pub fn only_at(self, hosts: AgentHosts) -> Result<Self, AgentConfigError> {
+        match hosts.objection_to(&self.url) {
+            Some(reason) => Err(AgentConfigError { field: "url", reason: reason.to_owned() }),
+            None => Ok(Self { hosts, ..self }),
+        }
+    }
+
     fn start(&mut self, call: &AgentCall) -> Result<(), End> {
         let started = self.dialect.start(call, &mut self.out);
         started.map_err(|error| End::Lost(format!("the agent cannot be told of the call: {error}")))?;
         let runtime = Handle::try_current().map_err(|_| End::Lost("agents need a Tokio runtime".to_owned()))?;
-        self.state = State::Connecting(Connecting(runtime.spawn(connect(self.url.clone()))));
+        self.state = State::Connecting(Connecting(runtime.spawn(connect(self.url.clone(), self.hosts))));
         Ok(())
     }
 

@@ -336,6 +336,29 @@ async fn an_agent_that_is_not_there_ends_the_call() {
 }
 
 #[tokio::test]
+async fn a_name_that_leads_where_agents_may_not_be_is_not_connected_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://localhost:{}/?token=s3cret", listener.local_addr().unwrap().port()).parse().unwrap();
+    let agent = WebSocketAgent::new(&WebSocketAgentConfig::new(url)).unwrap();
+    let hosts = "private,public".parse().unwrap();
+    let mut agent = agent.only_at(hosts).expect("a name is looked up when it is called");
+    let mut line = AgentLine::default();
+    agent.on_event(AgentEvent::Started(&some_call()), &mut line);
+    let acts = loop {
+        line.begin(0, 0);
+        agent.on_event(AgentEvent::Audio(&[]), &mut line);
+        yield_now().await;
+        let acts = line.take_acts();
+        if !acts.is_empty() {
+            break acts;
+        }
+    };
+    let reason = lost(&acts);
+    assert!(reason.contains("is this machine, where agents may not be") && !reason.contains("s3cret"), "{reason}");
+    assert!(tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_err(), "nobody came");
+}
+
+#[tokio::test]
 async fn a_name_that_is_none_and_a_server_that_speaks_no_tls_end_the_call() {
     let mut call = Call::new(&"ws://agent.invalid".parse().unwrap());
     let acts = call.wait().await;
