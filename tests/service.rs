@@ -461,6 +461,16 @@ fn no_call_outlives_the_longest() {
             let path = format!("/calls/{}", call["id"].as_str().unwrap());
             let over = gateway.tenant.until(&path, "the end", |call| call["is_over"] == true).await;
             assert_eq!(over["status"], "completed", "{}: {over}", simulator.provider().name());
+            // Of one that came in, no carrier knows how long it may last: the gateway ends it.
+            let numbers = gateway.tenant.get("/telephony/phone-numbers").await;
+            let own = numbers.as_array().unwrap().iter().find(|number| number["configuration_id"] == account).unwrap();
+            let path = format!("/telephony/phone-numbers/{}", own["id"].as_str().unwrap());
+            gateway.tenant.ask(Method::PATCH, &path, Some(json!({"workflow_id": workflow}))).await;
+            let id = sandbox.call_in(TALKS, own["number"].as_str().unwrap()).await.unwrap();
+            let over = |seen: &Observation| matches!(seen, Observation::CallEnded { call, .. } if *call == id);
+            let ended = tokio::time::timeout(Duration::from_secs(60), sandbox.wait_for(over)).await;
+            let Observation::CallEnded { cause, .. } = ended.expect("it lasts for ever") else { unreachable!() };
+            assert_eq!(cause, EndCause::Application, "{}", simulator.provider().name());
             sandbox.stop().await;
         })
         .await;
