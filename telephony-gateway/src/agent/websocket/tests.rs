@@ -68,6 +68,7 @@ impl Call {
     /// No time passes by the clock, until the agent has done something.
     async fn wait(&mut self) -> Vec<Act> {
         loop {
+            assert!(!matches!(self.agent.state, State::Closed), "the agent is gone, and will do nothing more");
             let acts = self.tell(AgentEvent::Audio(&[])).await;
             if !acts.is_empty() {
                 return acts;
@@ -253,7 +254,7 @@ async fn requests_are_answered_with_the_agents_own_ids() {
     .await;
     let mut acts = call.wait().await;
     while acts.len() < 2 {
-        acts.extend(call.tell(AgentEvent::Audio(&[])).await);
+        acts.extend(call.wait().await);
     }
     let transfer = AgentAction::Transfer { to: "+14155550122".parse().unwrap() };
     let digits = AgentAction::SendDigits { digits: "1".parse().unwrap() };
@@ -304,7 +305,7 @@ async fn every_message_of_a_call_is_as_the_schema_says() {
     .await;
     let mut acts = Vec::new();
     while !acts.contains(&Act::HangUp(Some(Duration::from_millis(20)))) {
-        acts.extend(call.tell(AgentEvent::Audio(&[])).await);
+        acts.extend(call.wait().await);
     }
     assert_eq!(acts.len(), 5, "{acts:?}");
     for happens in [
