@@ -209,3 +209,22 @@ pub enum EndCause {
     /// The customer refused the inbound call.
     Rejected,
 }
+
+impl EndCause {
+    /// The same as a word, such as `handset_hung_up`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HandsetHungUp => "handset_hung_up",
+            Self::Application => "application",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no_answer",
+            Self::Declined => "declined",
+            Self::InvalidNumber => "invalid_number",
+            Self::Canceled => "canceled",
+            Self::TimeLimit => "time_limit",
+            Self::DocumentFailed => "document_failed",
+            Self::Rejected => "rejected",
+        }
+    }
+}

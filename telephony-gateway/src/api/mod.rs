@@ -10,6 +10,7 @@
 //! | `calls` | placing calls, looking at them, and what can be done to one that is up |
 //! | `numbers`, `workflows` | phone numbers, and what answers them |
 //! | `organization` | its limits and its API tokens |
+//! | `softphone` | the softphone that the sandbox rings |
 
 mod auth;
 mod calls;
@@ -18,6 +19,7 @@ mod numbers;
 mod organization;
 mod problem;
 mod providers;
+mod softphone;
 mod workflows;
 
 use axum::{
@@ -61,6 +63,7 @@ const LARGEST_BODY: usize = 256 * 1024;
         (name = "workflows", description = "What calls are for: the agent that talks"),
         (name = "calls", description = "Placing calls, and following them"),
         (name = "organization", description = "Limits, and API tokens"),
+        (name = "sandbox", description = "The simulated carriers, while they run"),
     )
 )]
 struct Document;
@@ -101,7 +104,8 @@ fn documented() -> (Router<Service>, utoipa::openapi::OpenApi) {
         .routes(routes!(calls::recording))
         .routes(routes!(organization::read, organization::change))
         .routes(routes!(organization::tokens, organization::create_token))
-        .routes(routes!(organization::revoke_token));
+        .routes(routes!(organization::revoke_token))
+        .routes(routes!(softphone::phone));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts()
 }
 

@@ -63,10 +63,9 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
     };
     let (listen, public_url) = (arguments.listen, arguments.public_url.clone());
     let serving = Serving::start(store.clone(), registry()?, context, listen, public_url, options).await?;
-    let sandboxes = match arguments.sandbox {
-        true => serving.service().start_sandbox(organization.id).await?,
-        false => Vec::new(),
-    };
+    if arguments.sandbox {
+        serving.service().start_sandbox(organization.id).await?;
+    }
     let mut signals = Signals::listen()?;
     introduce(&arguments, &serving, &store, &organization, is_first_start).await?;
     signals.next().await?;
@@ -78,9 +77,7 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
     if left > 0 {
         warn!(calls = left, "The gateway ends, and with it the streams of calls that are up.");
     }
-    for sandbox in sandboxes {
-        sandbox.stop().await;
-    }
+    serving.service().stop_sandbox().await;
     serving.stop().await;
     Ok(0)
 }

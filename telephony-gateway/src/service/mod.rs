@@ -31,7 +31,7 @@ use tracing::info_span;
 use uuid::Uuid;
 
 pub use calls::{CallRequest, Placed};
-pub use sandbox::SandboxSetupError;
+pub use sandbox::{RunningSandbox, SandboxSetupError};
 pub use serving::Serving;
 
 use crate::{
@@ -112,6 +112,7 @@ struct Inner {
     drain: drain::Drain,
     /// A provider keeps its pace and its budget of retries, so each account has one.
     providers: Mutex<HashMap<Uuid, Built>>,
+    sandbox: Mutex<Option<Arc<RunningSandbox>>>,
 }
 
 /// What may have changed: a hint to look.
@@ -227,8 +228,8 @@ impl Service {
         options: ServiceOptions,
     ) -> Self {
         let (changes, _) = broadcast::channel(CHANGES);
-        let (untold, drain, providers) = Default::default();
-        let inner = Inner { store, registry, context, public_url, options, changes, untold, drain, providers };
+        let (untold, drain, providers, sandbox) = Default::default();
+        let inner = Inner { store, registry, context, public_url, options, changes, untold, drain, providers, sandbox };
         Self { inner: Arc::new(inner) }
     }
 

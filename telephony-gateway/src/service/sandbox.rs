@@ -1,8 +1,11 @@
 //! Simulated carriers beside a service, with an account for each: a call within a minute, and no account of one's own.
 
+use std::sync::{Arc, PoisonError};
+
 use serde_json::Value;
 use telephony_core::{OrganizationId, config};
-use telephony_sandbox::{Sandbox, SandboxError, SandboxOptions};
+use telephony_sandbox::{Sandbox, SandboxError, SandboxOptions, Switchboard};
+use uuid::Uuid;
 
 use super::{Service, ServiceError, agent::AgentSpec};
 use crate::store::{NewNumber, NewWorkflow};
@@ -22,18 +25,95 @@ pub enum SandboxSetupError {
     Service(#[from] ServiceError),
 }
 
+/// The simulated carriers that run inside the gateway, for one organization.
+#[derive(Debug)]
+pub struct RunningSandbox {
+    owner: OrganizationId,
+    switchboard: Switchboard,
+    /// Each with the account that the organization has with it.
+    carriers: Vec<(Uuid, Sandbox)>,
+}
+
+impl RunningSandbox {
+    /// Whose accounts they have.
+    #[must_use]
+    pub fn owner(&self) -> OrganizationId {
+        self.owner
+    }
+
+    /// Where the organization's softphone registers: all of them ring the same.
+    #[must_use]
+    pub fn switchboard(&self) -> &Switchboard {
+        &self.switchboard
+    }
+
+    /// The simulated carriers.
+    pub fn carriers(&self) -> impl Iterator<Item = &Sandbox> {
+        self.carriers.iter().map(|(_, sandbox)| sandbox)
+    }
+
+    /// The simulated carrier of a number that can be called: the one that is named, or else one where a workflow answers it, or else the
+    /// first that has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Invalid`] if there is none; [`ServiceError::Store`].
+    pub async fn carrier_of(
+        &self,
+        service: &Service,
+        number: &str,
+        provider: Option<&str>,
+    ) -> Result<&Sandbox, ServiceError> {
+        let answered = service.store().numbers(self.owner).await?;
+        let is_answered = |account: Uuid| {
+            answered
+                .iter()
+                .any(|row| row.configuration == account && row.workflow.is_some() && row.number.as_e164() == number)
+        };
+        let named = self.carriers.iter().filter(|(_, sandbox)| {
+            provider.is_none_or(|provider| sandbox.simulator().provider().name().as_str() == provider)
+        });
+        let has_it = named.filter(|(_, sandbox)| sandbox.numbers().iter().any(|known| known.as_e164() == number));
+        let found = has_it.min_by_key(|(account, _)| !is_answered(*account));
+        let (_, sandbox) = found.ok_or_else(|| {
+            let reason = "is no number of a simulated carrier's account, or not of the provider that is named";
+            ServiceError::invalid("to", reason)
+        })?;
+        Ok(sandbox)
+    }
+}
+
 impl Service {
+    /// The simulated carriers that run beside the service, if they do.
+    #[must_use]
+    pub fn sandbox(&self) -> Option<Arc<RunningSandbox>> {
+        self.inner.sandbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Hangs up all simulated calls, and stops the simulated carriers.
+    pub async fn stop_sandbox(&self) {
+        let running = self.inner.sandbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Where somebody else is just asking it, it ends with the question.
+        if let Some(running) = running.and_then(Arc::into_inner) {
+            for (_, sandbox) in running.carriers {
+                sandbox.stop().await;
+            }
+        }
+    }
+
     /// Starts every simulator that is linked, and gives an organization an account with each, its numbers, and a workflow to try. What is
-    /// there from the last time is renewed. The simulators run for as long as what is returned is kept.
+    /// there from the last time is renewed. They run until [`Service::stop_sandbox`]; those that ran before are stopped.
     ///
     /// # Errors
     ///
     /// [`SandboxSetupError`].
-    pub async fn start_sandbox(&self, owner: OrganizationId) -> Result<Vec<Sandbox>, SandboxSetupError> {
-        let mut running = Vec::new();
+    pub async fn start_sandbox(&self, owner: OrganizationId) -> Result<Arc<RunningSandbox>, SandboxSetupError> {
+        self.stop_sandbox().await;
+        let (mut carriers, switchboard) = (Vec::new(), Switchboard::default());
         let known = self.store().accounts(owner).await.map_err(ServiceError::from)?;
         for simulator in telephony_sandbox::registered() {
-            let sandbox = Sandbox::start(simulator, SandboxOptions::default()).await?;
+            let options = SandboxOptions::default().with_switchboard(switchboard.clone());
+            let sandbox = Sandbox::start(simulator, options).await?;
             let provider = simulator.provider();
             let name = format!("{} (sandbox)", provider.display_name());
             let mut account = sandbox.account();
@@ -52,7 +132,7 @@ impl Service {
                 .map(|number| NewNumber { number, label: None, country: Some("US".to_owned()), provider_id: None })
                 .collect();
             self.store().import_numbers(owner, stored.id, &numbers).await.map_err(ServiceError::from)?;
-            running.push(sandbox);
+            carriers.push((stored.id, sandbox));
         }
         let workflows = self.store().workflows(owner).await.map_err(ServiceError::from)?;
         if workflows.is_empty() {
@@ -60,6 +140,8 @@ impl Service {
             let new = NewWorkflow { name: DEMONSTRATION.to_owned(), agent, record: true };
             self.store().create_workflow(owner, &new).await.map_err(ServiceError::from)?;
         }
+        let running = Arc::new(RunningSandbox { owner, switchboard, carriers });
+        *self.inner.sandbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(running.clone());
         Ok(running)
     }
 }
