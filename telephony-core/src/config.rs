@@ -329,8 +329,9 @@ fn check_value(field: &str, property: &Value, value: &Value, problems: &mut Prob
     }
 }
 
-/// The JSON types that a property allows, `null` left out.
-fn types_of(property: &Value) -> Vec<&str> {
+/// The JSON types that a property of a schema allows, `null` left out.
+#[must_use]
+pub fn types_of(property: &Value) -> Vec<&str> {
     match property.get("type") {
         Some(Value::String(one)) => vec![one],
         Some(Value::Array(several)) => {
@@ -340,8 +341,9 @@ fn types_of(property: &Value) -> Vec<&str> {
     }
 }
 
-/// The words of an enumeration, in each of the forms in which a schema may say them.
-fn choices(property: &Value) -> Option<Vec<Value>> {
+/// The values of an enumeration, in each of the forms in which a schema may say them; `None` if the property is none.
+#[must_use]
+pub fn choices(property: &Value) -> Option<Vec<Value>> {
     if let Some(Value::Array(words)) = property.get("enum") {
         return Some(words.iter().filter(|word| !word.is_null()).cloned().collect());
     }

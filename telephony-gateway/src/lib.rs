@@ -9,6 +9,7 @@
 //! | [`service`] | calls that survive: placed, answered, followed and priced over the store, by one gateway or several |
 //! | [`store`] | accounts, numbers, workflows, runs and their ledger, in SQLite or PostgreSQL; secrets encrypted |
 //! | [`api`] | the HTTP interface under `/api/v1`, and its description |
+//! | `pages` | what an operator sees in a browser: accounts, workflows, calls |
 //! | [`telemetry`] | what is counted for whoever watches |
 //! | [`server`] | the listener of a program that places single calls, without a store |
 //! | [`ledger`], [`reducer`] | what happened to a call, and what that adds up to |
@@ -32,6 +33,7 @@ pub mod api;
 mod cli;
 pub mod ledger;
 pub mod media;
+mod pages;
 mod place_call;
 pub mod reducer;
 pub mod server;

@@ -11,7 +11,7 @@ use http::{header, request::Parts};
 use telephony_core::{OrganizationId, Secret};
 
 use super::problem::Problem;
-use crate::service::Service;
+use crate::{pages, service::Service};
 
 /// The cookie of a session.
 const COOKIE: &str = "telephony_session";
@@ -21,8 +21,8 @@ const SESSION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Whoever asks, once it is known who that is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caller {
-    pub(super) organization: OrganizationId,
+pub(crate) struct Caller {
+    pub(crate) organization: OrganizationId,
 }
 
 impl FromRequestParts<Service> for Caller {
@@ -57,13 +57,9 @@ pub(super) async fn sign_in(State(service): State<Service>, jar: CookieJar, Path
                 .same_site(SameSite::Strict)
                 .secure(service.public_url().scheme() == "https")
                 .max_age(time::Duration::try_from(SESSION).unwrap_or(time::Duration::DAY));
-            (jar.add(cookie), Redirect::to("/")).into_response()
+            (jar.add(cookie), Redirect::to("../")).into_response()
         }
-        Ok(None) => {
-            let mut problem = Problem::unauthorized().into_response();
-            problem.headers_mut().remove(header::WWW_AUTHENTICATE);
-            problem
-        }
+        Ok(None) => pages::sign_in_failed(),
         Err(error) => Problem::from(error).into_response(),
     }
 }
@@ -75,5 +71,5 @@ pub(super) async fn sign_out(State(service): State<Service>, jar: CookieJar) -> 
     {
         return Problem::from(error).into_response();
     }
-    (jar.remove(Cookie::build(COOKIE).path("/")), Redirect::to("/")).into_response()
+    (jar.remove(Cookie::build(COOKIE).path("/")), Redirect::to("./")).into_response()
 }

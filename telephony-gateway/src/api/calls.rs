@@ -309,21 +309,21 @@ pub(super) async fn initiate(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CallQuery {
+pub(crate) struct CallQuery {
     /// Only those with this status.
-    status: Option<String>,
+    pub(crate) status: Option<String>,
     /// Only `inbound` or `outbound` ones.
-    direction: Option<String>,
+    pub(crate) direction: Option<String>,
     /// Only those of this account.
-    configuration_id: Option<Uuid>,
+    pub(crate) configuration_id: Option<Uuid>,
     /// Only those of this workflow.
-    workflow_id: Option<Uuid>,
+    pub(crate) workflow_id: Option<Uuid>,
     /// Only those whose caller or called number contains this.
-    number: Option<String>,
+    pub(crate) number: Option<String>,
     /// Only those opened then or later, RFC 3339.
-    since: Option<String>,
+    pub(crate) since: Option<String>,
     /// Only those opened before, RFC 3339.
-    until: Option<String>,
+    pub(crate) until: Option<String>,
     /// Where to go on: `next_cursor` of the page before.
     cursor: Option<Uuid>,
     /// At most so many, 1 to 200; 50 if absent.
@@ -340,7 +340,12 @@ pub(super) struct CallPage {
 }
 
 impl CallQuery {
-    fn filter(&self) -> Result<(RunFilter, u32), Problem> {
+    /// Reads the query of an address, as a page has it.
+    pub(crate) fn of(uri: &http::Uri) -> Result<Self, Problem> {
+        Query::of(uri).map(|Query(query)| query)
+    }
+
+    pub(crate) fn filter(&self) -> Result<(RunFilter, u32), Problem> {
         let wrong = |field: &str, reason: String| Problem::field(StatusCode::UNPROCESSABLE_ENTITY, field, reason);
         let status = self.status.as_deref().map(|word| {
             let known = CallStatus::ALL.into_iter().find(|status| status.as_str() == word);

@@ -13,7 +13,7 @@
 //! | `softphone` | the softphone that the sandbox rings |
 
 mod auth;
-mod calls;
+pub(crate) mod calls;
 mod configurations;
 mod numbers;
 mod organization;
@@ -37,10 +37,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
+    pages,
     service::{Service, media, webhooks},
     telemetry,
 };
-use problem::Problem;
+pub(crate) use auth::Caller;
+pub(crate) use problem::Problem;
 
 /// The longest body that is read. A private key is the longest thing that anybody sends.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -132,7 +134,8 @@ pub fn router(service: Service) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))
-        .fallback(|| async { Problem::not_found("page") })
+        .merge(pages::router())
+        .fallback(|headers: http::HeaderMap| async move { pages::not_found(&headers) })
         .method_not_allowed_fallback(|| async {
             let status = http::StatusCode::METHOD_NOT_ALLOWED;
             Problem::new(status, "Not with this method", "the page is asked with other methods; `allow` lists them")

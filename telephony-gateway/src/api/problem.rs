@@ -1,5 +1,7 @@
 //! What is answered when something is wrong: problem details (RFC 9457) that name the field and the reason.
 
+use std::fmt;
+
 use axum::{
     extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
     response::{IntoResponse, Response},
@@ -15,7 +17,7 @@ use crate::{service::ServiceError, store::StoreError};
 
 /// Problem details, RFC 9457.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// What kind of problem it is: `about:blank` where the status says it all.
     #[serde(rename = "type")]
     kind: &'static str,
@@ -56,7 +58,7 @@ impl Problem {
         problem
     }
 
-    pub(super) fn not_found(what: &str) -> Self {
+    pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "Not found", format!("there is no such {what}"))
     }
 
@@ -68,6 +70,13 @@ impl Problem {
     pub(super) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+}
+
+/// What is wrong this time, for a page.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
     }
 }
 
@@ -184,8 +193,15 @@ pub(super) struct Query<T>(pub(super) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match axum::extract::Query::from_request_parts(parts, state).await {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::of(&parts.uri)
+    }
+}
+
+impl<T: DeserializeOwned> Query<T> {
+    /// The query of an address.
+    pub(super) fn of(uri: &http::Uri) -> Result<Self, Problem> {
+        match axum::extract::Query::try_from_uri(uri) {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
             Err(rejection) => {
                 let text = rejection.body_text();

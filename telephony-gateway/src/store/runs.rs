@@ -164,6 +164,14 @@ pub struct StoredRun {
     pub ended_at: Option<Timestamp>,
 }
 
+impl StoredRun {
+    /// Whether nothing happens with it any more: it is over, its audio is closed, and its price is known or given up.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_over && self.cost_state != "pending" && self.media_state != "open"
+    }
+}
+
 /// See [`NewRun`].
 impl fmt::Debug for StoredRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -690,6 +698,22 @@ impl Store {
         let more = runs.len() > limit as usize;
         runs.truncate(limit as usize);
         Ok(RunPage { runs, more })
+    }
+
+    /// How many calls of an organization are not over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn calls_under_way(&self, owner: OrganizationId) -> Result<u64, StoreError> {
+        let count: (i64,) = on!(self.db, read, pool => sqlx::query_as(
+            "SELECT COUNT(*) FROM workflow_run WHERE organization_id = $1 AND is_over = $2",
+        )
+        .bind(Uuid::from(owner))
+        .bind(false)
+        .fetch_one(pool)
+        .await)?;
+        Ok(u64::try_from(count.0).unwrap_or_default())
     }
 
     /// Takes runs to ask the carrier about: not over, unheard of since a time, and not taken by anybody for a while. Those that waited

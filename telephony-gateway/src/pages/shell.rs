@@ -1,0 +1,175 @@
+//! What is around every page: who looks at it, where they are, and what they see when there is no page for them.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::FromRequestParts,
+    response::{Html, IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use telephony_core::{OrganizationId, error_chain};
+use tracing::error;
+
+use crate::{
+    api::{Caller, Problem},
+    service::{RunningSandbox, Service},
+    store::{Organization, StoreError},
+};
+
+/// Which part of the pages one belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Home,
+    Workflows,
+    Calls,
+    Accounts,
+    Phone,
+}
+
+/// What is around a page.
+#[derive(Debug)]
+pub(super) struct Shell {
+    /// How the browser comes from the page's address to the root of the gateway's, wherever a proxy has put that: `./`, `../`, ….
+    pub(super) root: &'static str,
+    /// The part that is open.
+    pub(super) part: Part,
+    /// Whose pages they are.
+    pub(super) organization: String,
+}
+
+/// Somebody who is signed in and looks at a page.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    pub(super) service: Service,
+    pub(super) organization: Organization,
+    root: &'static str,
+}
+
+impl Visitor {
+    pub(super) fn owner(&self) -> OrganizationId {
+        self.organization.id
+    }
+
+    /// The simulated carriers that run for this organization, if they do.
+    pub(super) fn sandbox(&self) -> Option<Arc<RunningSandbox>> {
+        self.service.sandbox().filter(|running| running.owner() == self.organization.id)
+    }
+
+    pub(super) fn sandbox_runs(&self) -> bool {
+        self.sandbox().is_some()
+    }
+
+    pub(super) fn shell(&self, part: Part) -> Shell {
+        Shell { root: self.root, part, organization: self.organization.name.clone() }
+    }
+}
+
+impl FromRequestParts<Service> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Response> {
+        let root = root_from(parts.uri.path());
+        let Ok(caller) = Caller::from_request_parts(parts, service).await else {
+            return Err(page(StatusCode::UNAUTHORIZED, &SignIn { root, has_failed: false }));
+        };
+        let found = service
+            .store()
+            .organization(caller.organization)
+            .await
+            .map_err(|error| PageError::from(error).into_response())?;
+        let organization = found.ok_or_else(|| page(StatusCode::UNAUTHORIZED, &SignIn { root, has_failed: false }))?;
+        Ok(Self { service: service.clone(), organization, root })
+    }
+}
+
+/// The way from a page's path to the root.
+fn root_from(path: &str) -> &'static str {
+    match path.trim_start_matches('/').matches('/').count() {
+        0 => "./",
+        1 => "../",
+        _ => "../../",
+    }
+}
+
+/// A page, written.
+pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(text) => (status, Html(text)).into_response(),
+        Err(error) => {
+            error!(error = &error as &dyn std::error::Error, "A page could not be written.");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written; the log says more\n").into_response()
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "sign-in.html")]
+struct SignIn {
+    root: &'static str,
+    has_failed: bool,
+}
+
+/// What is shown to somebody whose link is not good, or not any more.
+pub(crate) fn sign_in_failed() -> Response {
+    page(StatusCode::UNAUTHORIZED, &SignIn { root: "../", has_failed: true })
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message {
+    root: &'static str,
+    title: &'static str,
+    detail: String,
+}
+
+/// That there is no such page: to a browser a page that says so, to programs problem details.
+pub(crate) fn not_found(headers: &HeaderMap) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if accepts.is_some_and(|accepts| accepts.contains("text/html")) {
+        return PageError::NotFound("page").into_response();
+    }
+    Problem::not_found("page").into_response()
+}
+
+/// Why a page cannot be shown.
+#[derive(Debug)]
+pub(super) enum PageError {
+    NotFound(&'static str),
+    Failed(String),
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error_chain(&error))
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        // It does not know at which address it is shown: it says where it leads from the host's root.
+        let root = "/";
+        match self {
+            Self::NotFound(what) => {
+                let detail =
+                    format!("There is no such {what}. It may have been deleted, or belong to another organization.");
+                page(StatusCode::NOT_FOUND, &Message { root, title: "Not found", detail })
+            }
+            Self::Failed(reason) => {
+                error!(reason, "A page could not be shown.");
+                let detail = "The database failed, and nothing was done. The gateway's log says more.".to_owned();
+                page(StatusCode::INTERNAL_SERVER_ERROR, &Message { root, title: "The gateway failed", detail })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_to_the_root_is_as_long_as_the_path() {
+        assert_eq!(["/", "/calls", "/calls/7", "/static/x/y"].map(root_from), ["./", "./", "../", "../../"]);
+    }
+}
