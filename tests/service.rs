@@ -719,3 +719,94 @@ fn a_call_is_followed_at_one_gateway_while_another_carries_it() {
         sandbox.stop().await;
     });
 }
+
+/// The organization of a gateway that has no other, and another one.
+async fn another_tenant(gateway: &Gateway) -> Tenant {
+    let organization = gateway.store.create_organization("theirs", 5).await.unwrap().id;
+    let token = gateway.store.create_api_token(organization, "test").await.unwrap().token.expose().to_owned();
+    Tenant::new(&gateway.tenant.base, token)
+}
+
+#[test]
+fn all_calls_of_an_organization_are_followed_and_those_of_no_other() {
+    let (postgres, keys) = (Postgres::start(), KeyRing::generate());
+    let url: DatabaseUrl = postgres.url().parse().unwrap();
+    runtime().block_on(async {
+        let start = || Gateway::start(&url, keys.clone(), ServiceOptions::default());
+        let (carries, follows) = (start().await, start().await);
+        let sandbox = Sandbox::start(registered()[0], quick()).await.unwrap();
+        let account = carries.account(&sandbox).await;
+        let workflow = carries.workflow(json!({"type": "echo"})).await;
+        let past = carries.dial(&account, &workflow, BUSY).await;
+        carries.settled(&past).await;
+        let theirs = Gateway { tenant: another_tenant(&carries).await, ..start().await };
+        let mut streams = [carries.tenant.follow("/calls/live").await, follows.tenant.follow("/calls/live").await];
+        let mut their_stream = theirs.tenant.follow("/calls/live").await;
+
+        for to in [HANGS_UP, BUSY] {
+            let call = carries.dial(&account, &workflow, to).await;
+            for stream in &mut streams {
+                let mut last = Value::Null;
+                while last["id"] != call["id"] || last["is_over"] != true || last["cost"]["state"] == "pending" {
+                    let (name, told) = stream.next().await.expect("it goes on");
+                    assert_eq!(name, "call", "{told}");
+                    // What was over before is not told, and nothing is told twice.
+                    assert_ne!(told["id"], past["id"], "{told}");
+                    assert_ne!(told, last);
+                    last = told;
+                }
+            }
+        }
+        let their_sandbox = Sandbox::start(registered()[0], quick()).await.unwrap();
+        let account = theirs.account(&their_sandbox).await;
+        let workflow = theirs.workflow(json!({"type": "echo"})).await;
+        let call = theirs.dial(&account, &workflow, BUSY).await;
+        let (_, told) = their_stream.next().await.expect("it goes on");
+        assert_eq!(told["id"], call["id"], "nothing was told of others' calls");
+        carries.serving.stop().await;
+        follows.serving.stop().await;
+        while streams[1].next().await.is_some() {} // It ends with the gateway.
+        theirs.serving.stop().await;
+        sandbox.stop().await;
+        their_sandbox.stop().await;
+    });
+}
+
+#[test]
+fn how_loud_a_call_is_is_told_by_the_gateway_that_carries_it() {
+    let (postgres, keys) = (Postgres::start(), KeyRing::generate());
+    let url: DatabaseUrl = postgres.url().parse().unwrap();
+    runtime().block_on(async {
+        let start = || Gateway::start(&url, keys.clone(), ServiceOptions::default());
+        let (carries, follows) = (start().await, start().await);
+        let workflow = carries.workflow(json!({"type": "echo"})).await;
+        let sandbox = Sandbox::start(registered()[0], quick()).await.unwrap();
+        let account = carries.account(&sandbox).await;
+        let call = carries.dial(&account, &workflow, TALKS).await;
+        let path = format!("/calls/{}", call["id"].as_str().unwrap());
+        let mut elsewhere = follows.tenant.follow(&format!("{path}/live")).await;
+        let mut live = carries.tenant.follow(&format!("{path}/live")).await;
+        let (mut caller, mut agent, mut told) = (Vec::new(), Vec::new(), 0);
+        let is_speech = |dbfs: &f64| *dbfs > -40.0;
+        // The caller is silent, speaks, and hears the same.
+        while !(caller.iter().any(is_speech) && agent.iter().any(is_speech)) {
+            let levels = live.until("levels", "how loud it is", |_| true).await;
+            let level = |side: &str| levels[side].as_f64().unwrap();
+            let (said, heard) = (level("caller_dbfs"), level("agent_dbfs"));
+            assert!((-96.0..=0.0).contains(&said) && (-96.0..=0.0).contains(&heard), "{levels}");
+            caller.push(said);
+            agent.push(heard);
+            told += 1;
+        }
+        assert!(caller[0] < -60.0 && agent[0] == -96.0, "at first both are silent: {caller:?} {agent:?}");
+        assert!(told > 3, "{told}");
+        carries.tenant.post(&format!("{path}/hang-up"), json!({})).await;
+        while live.next().await.is_some() {} // Nothing is told any more when it is over.
+        while let Some((name, told)) = elsewhere.next().await {
+            assert!(["call", "event"].contains(&name.as_str()), "{name}: {told}");
+        }
+        carries.serving.stop().await;
+        follows.serving.stop().await;
+        sandbox.stop().await;
+    });
+}

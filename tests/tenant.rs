@@ -105,3 +105,66 @@ impl Tenant {
         last
     }
 }
+
+/// Server-sent events, as they come.
+#[derive(Debug)]
+pub struct Following {
+    response: reqwest::Response,
+    /// What came and was not looked at yet.
+    rest: String,
+}
+
+impl Tenant {
+    /// Follows something. Once this returns, whatever changes is told.
+    ///
+    /// # Panics
+    ///
+    /// If it is refused.
+    pub async fn follow(&self, path: &str) -> Following {
+        let request = self.client.get(format!("{}/api/v1{path}", self.base)).bearer_auth(&self.token);
+        let response = request.send().await.expect("the gateway answers");
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["content-type"], "text/event-stream", "{path}");
+        Following { response, rest: String::new() }
+    }
+}
+
+impl Following {
+    /// The next event, its name and its data; `None` once the stream has ended.
+    ///
+    /// # Panics
+    ///
+    /// If nothing comes for too long.
+    pub async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.rest.split_once("\n\n") {
+                let line = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                let told = line("event:").zip(line("data:"));
+                let told =
+                    told.map(|(name, data)| (name.to_owned(), serde_json::from_str(data).expect("data are JSON")));
+                self.rest = rest.to_owned();
+                match told {
+                    Some(told) => return Some(told),
+                    None => continue, // Something that keeps the connection open.
+                }
+            }
+            let more = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("something is told");
+            let more = more.expect("the stream is not cut off")?;
+            self.rest.push_str(std::str::from_utf8(&more).expect("the stream is text"));
+        }
+    }
+
+    /// The next event of this name that is as wanted.
+    ///
+    /// # Panics
+    ///
+    /// If none comes.
+    pub async fn until(&mut self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let (told, data) = self.next().await.unwrap_or_else(|| panic!("{what} was not told"));
+            if told == name && wanted(&data) {
+                return data;
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@
 //! | `problem` | what is answered when something is wrong |
 //! | `providers` | the carriers that are linked |
 //! | `configurations` | an organization's accounts with them |
-//! | `calls` | placing calls, looking at them, and what can be done to one that is up |
+//! | `calls` | placing calls, looking at them, following them, and what can be done to one that is up |
 //! | `numbers`, `workflows` | phone numbers, and what answers them |
 //! | `organization` | its limits and its API tokens |
 //! | `softphone` | the softphone that the sandbox rings |
@@ -96,6 +96,7 @@ fn documented() -> (Router<Service>, utoipa::openapi::OpenApi) {
         .routes(routes!(workflows::read, workflows::replace, workflows::delete))
         .routes(routes!(calls::initiate))
         .routes(routes!(calls::list))
+        .routes(routes!(calls::live_all))
         .routes(routes!(calls::read))
         .routes(routes!(calls::events))
         .routes(routes!(calls::live))

@@ -8,7 +8,7 @@ use telephony_core::{
     media::StreamStart,
 };
 
-use super::MediaReport;
+use super::{Loudness, MediaReport};
 
 /// How far ahead of what the caller hears the carrier is sent audio. Carriers buffer twenty seconds and more; what they
 /// hold must be cleared when the caller interrupts, and is lost when they hold too much.
@@ -130,8 +130,9 @@ impl Playout {
     }
 
     /// The caller's clock goes on by what was heard: as much of what was sent has been played.
-    pub(super) fn advance(&mut self, recorder: Option<&mut StereoRecorder>) {
+    pub(super) fn advance(&mut self, recorder: Option<&mut StereoRecorder>, loudness: &Loudness) {
         let count = self.heard.len().min(self.unheard.len());
+        loudness.add(&self.heard, self.unheard.range(..count));
         if let Some(recorder) = recorder {
             self.chunk.clear();
             self.chunk.extend(self.unheard.drain(..count));

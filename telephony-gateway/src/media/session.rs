@@ -3,7 +3,7 @@
 //! Decoding, resampling, the agent and encoding happen in one go for each message: waking another task costs more than the
 //! work. The session's clock is the caller's audio itself; it knows no other.
 
-use std::{collections::VecDeque, mem, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use telephony_core::{
     MediaCodec, MediaCommand, MediaError, MediaEvent, MediaProfile, WireBuffer, WireMessage,
@@ -12,7 +12,7 @@ use telephony_core::{
 };
 
 use super::{
-    MediaNote, MediaReport, SessionEnd,
+    Loudness, MediaNote, MediaReport, SessionEnd,
     playout::{AHEAD, CHUNK, Playout, WireMark},
 };
 use crate::agent::{Act, AgentCall, AgentEvent, AgentLine, AgentRequest, CallAgent, Requests};
@@ -32,6 +32,7 @@ pub struct MediaSession {
     report: MediaReport,
     notes: Vec<MediaNote>,
     recorder: Option<StereoRecorder>,
+    loudness: Arc<Loudness>,
     requests: Requests,
     /// What came of the agent's own acts. It is told with the next message, so that it cannot keep us here by answering.
     news: VecDeque<News>,
@@ -71,6 +72,7 @@ impl MediaSession {
             report: MediaReport { agent_rate_hz: pcm.sample_rate_hz.get(), ..MediaReport::default() },
             notes: Vec::new(),
             recorder: record.then(|| StereoRecorder::new(pcm.sample_rate_hz)),
+            loudness: Arc::default(),
             requests: Requests::default(),
             news: VecDeque::new(),
             ending: None,
@@ -116,6 +118,11 @@ impl MediaSession {
     #[must_use]
     pub fn take_requests(&mut self) -> Vec<AgentRequest> {
         self.requests.take()
+    }
+
+    /// How loud both sides are, as far as the session has come.
+    pub(crate) fn loudness(&self) -> Arc<Loudness> {
+        self.loudness.clone()
     }
 
     /// Tells the agent that it is over and why. Returns what has gone over the socket, and the recording, if there was to be
@@ -164,7 +171,7 @@ impl MediaSession {
                     return Ok(());
                 }
                 self.agent.on_event(AgentEvent::Audio(playout.heard()), line);
-                playout.advance(self.recorder.as_mut());
+                playout.advance(self.recorder.as_mut(), &self.loudness);
             }
             Ok(MediaEvent::Digit { digit, .. }) => {
                 self.report.digits += 1;

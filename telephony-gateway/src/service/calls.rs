@@ -137,6 +137,7 @@ impl Service {
             }
             Opened::NoSlot { limit } => return Err(ServiceError::NoSlot { limit }),
         };
+        self.changed(run.id);
         let token = self.store().issue_media_token(run.id, MEDIA_TOKEN_IS_GOOD).await?;
         let urls = self.call_urls(&account.provider, &workflow, owner, id, token.expose());
         let call = outbound_call(&request, from, urls);

@@ -1,6 +1,10 @@
 //! The media socket of a call: let in by its token, carried by a session, reported to the store.
 
-use std::{fs, io, path::Path as FilePath};
+use std::{
+    fs, io,
+    path::Path as FilePath,
+    sync::{Arc, PoisonError},
+};
 
 use axum::{
     body::Body,
@@ -14,10 +18,10 @@ use telephony_core::{
 };
 use tracing::{Instrument, error, info, warn};
 
-use super::{Service, agent::AgentSpec, call_span};
+use super::{Change, Service, agent::AgentSpec, call_span};
 use crate::{
     agent::{AgentAction, AgentCall, AgentRequest},
-    media::{self, MediaSession, SessionEnd},
+    media::{self, Loudness, MediaSession, SessionEnd},
     store::StoredRun,
     telemetry,
 };
@@ -105,7 +109,9 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
         let (service, run) = (service.clone(), run.clone());
         tokio::spawn(async move { carry_out(&service, &run, request).await }.in_current_span());
     };
+    let measured = service.measure(run.id, session.loudness());
     let end = media::run(socket, &mut session, |_| {}, carry_out).await;
+    drop(measured);
     let (report, recording) = session.finish(&end);
     info!(end = ?end, frames_in = report.frames_in, frames_out = report.frames_out, "A stream is over.");
     telemetry::carried(&run.provider, &report);
@@ -114,6 +120,32 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
     closed(&service, &run, &end, report, recording.as_deref()).await;
     if end != SessionEnd::Carrier && profile.after_close != AfterClose::CallEnds {
         hang_up(&service, provider.as_ref(), run.id).await;
+    }
+}
+
+/// Lets the loudness of a stream be read as long as it lives.
+struct Measured {
+    service: Service,
+    run: WorkflowRunId,
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        self.service.inner.loudness.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.run);
+    }
+}
+
+impl Service {
+    fn measure(&self, run: WorkflowRunId, loudness: Arc<Loudness>) -> Measured {
+        self.inner.loudness.lock().unwrap_or_else(PoisonError::into_inner).insert(run, loudness);
+        // Whoever follows the call here looks, and finds it.
+        self.tell_followers(Change::Run(run));
+        Measured { service: self.clone(), run }
+    }
+
+    /// How loud a call is, while its stream is carried here.
+    pub(crate) fn loudness(&self, run: WorkflowRunId) -> Option<Arc<Loudness>> {
+        self.inner.loudness.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod agent;
 mod calls;
 mod drain;
+mod following;
 pub(crate) mod media;
 mod others;
 mod reconciler;
@@ -31,11 +32,13 @@ use tracing::info_span;
 use uuid::Uuid;
 
 pub use calls::{CallRequest, Placed};
+pub(crate) use following::Followed;
 pub use sandbox::{RunningSandbox, SandboxSetupError};
 pub use serving::Serving;
 
 use crate::{
     agent::AgentHosts,
+    media::Loudness,
     store::{Account, AccountChange, Appended, NewAccount, PhoneNumberRow, Store, StoreError},
     telemetry,
 };
@@ -108,8 +111,11 @@ struct Inner {
     public_url: Url,
     options: ServiceOptions,
     changes: broadcast::Sender<Change>,
+    followed: broadcast::Sender<Followed>,
     untold: others::Untold,
     drain: drain::Drain,
+    /// Of the streams that are carried here.
+    loudness: Mutex<HashMap<WorkflowRunId, Arc<Loudness>>>,
     /// A provider keeps its pace and its budget of retries, so each account has one.
     providers: Mutex<HashMap<Uuid, Built>>,
     sandbox: Mutex<Option<Arc<RunningSandbox>>>,
@@ -227,9 +233,21 @@ impl Service {
         public_url: Url,
         options: ServiceOptions,
     ) -> Self {
-        let (changes, _) = broadcast::channel(CHANGES);
-        let (untold, drain, providers, sandbox) = Default::default();
-        let inner = Inner { store, registry, context, public_url, options, changes, untold, drain, providers, sandbox };
+        let (untold, drain, loudness, providers, sandbox) = Default::default();
+        let inner = Inner {
+            store,
+            registry,
+            context,
+            public_url,
+            options,
+            changes: broadcast::Sender::new(CHANGES),
+            followed: broadcast::Sender::new(CHANGES),
+            untold,
+            drain,
+            loudness,
+            providers,
+            sandbox,
+        };
         Self { inner: Arc::new(inner) }
     }
 

@@ -8,7 +8,7 @@ use telephony_registry::Registry;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::warn;
 
-use super::{Service, ServiceOptions, others, reconciler::Reconciler};
+use super::{Service, ServiceOptions, following, others, reconciler::Reconciler};
 use crate::{
     api,
     server::{GatewayError, check_public_url},
@@ -26,6 +26,7 @@ pub struct Serving {
     server: JoinHandle<()>,
     reconciler: JoinHandle<()>,
     others: JoinHandle<()>,
+    following: JoinHandle<()>,
 }
 
 impl Serving {
@@ -55,6 +56,7 @@ impl Serving {
         let service = Service::new(store, registry, context, public_url, options);
         let reconciler = tokio::spawn(Reconciler::new().run(service.clone()));
         let others = tokio::spawn(others::run(service.clone()));
+        let following = tokio::spawn(following::run(service.clone()));
         let router = api::router(service.clone());
         // Frames of 20 ms must not wait for each other.
         let listener = listener.tap_io(|stream| {
@@ -69,7 +71,7 @@ impl Serving {
                 warn!(error = &error as &dyn std::error::Error, "The gateway stopped listening.");
             }
         });
-        Ok(Self { service, address, server, reconciler, others })
+        Ok(Self { service, address, server, reconciler, others, following })
     }
 
     /// The service.
@@ -90,6 +92,7 @@ impl Serving {
         self.service.close();
         self.reconciler.abort();
         self.others.abort();
+        self.following.abort();
         match tokio::time::timeout(REQUESTS_END_WITHIN, &mut self.server).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "The server did not end by itself."),
@@ -104,5 +107,6 @@ impl Drop for Serving {
         self.server.abort();
         self.reconciler.abort();
         self.others.abort();
+        self.following.abort();
     }
 }

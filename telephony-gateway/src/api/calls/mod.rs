@@ -1,23 +1,20 @@
 //! Calls: placing them, looking at them, and what can be done to one that is up.
 
-use std::{convert::Infallible, time::Duration};
+mod live;
+
+use std::time::Duration;
 
 use axum::{
     Json as Answer,
     body::Body,
     extract::State,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{IntoResponse, Response},
 };
-use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use telephony_core::{
     Address, CallCost, CallStatus, DigitSequence, Direction, HangUp, LegOwner, MachineDetection, Timestamp,
-    WorkflowRunId,
 };
 use time::format_description::well_known::Rfc3339;
 use utoipa::{
@@ -26,13 +23,15 @@ use utoipa::{
 };
 use uuid::Uuid;
 
+pub(super) use live::*;
+
 use super::{
     auth::Caller,
     problem::{Json, Path, Problem, Query},
     rfc3339,
 };
 use crate::{
-    service::{CallRequest, Change, Placed, Service},
+    service::{CallRequest, Placed, Service},
     store::{DialState, RunFilter, StoredEvent, StoredRun},
     timeline,
 };
@@ -45,9 +44,6 @@ const PAGE: u32 = 50;
 
 /// The longest idempotency key.
 const LONGEST_KEY: usize = 255;
-
-/// How long nothing is said on a live stream before it is looked all the same: what gateways tell each other may get lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// A call.
 #[derive(Clone, PartialEq, Serialize, ToSchema)]
@@ -427,89 +423,6 @@ pub(super) async fn events(
     let run = found(&service, caller, id).await?;
     let events = service.store().events(run.id).await?;
     Ok(Answer(events.into_iter().map(CallEvent::from).collect()))
-}
-
-/// Follows a call, as server-sent events: `call` whenever it has changed, `event` for each row of its ledger, from the first on. The
-/// stream ends when the call is over, its audio is closed and its price is settled.
-#[utoipa::path(get, operation_id = "follow_call", path = "/calls/{id}/live", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
-    (status = 200, description = "`call` events hold a Call, `event` events a CallEvent", content_type = "text/event-stream"),
-    (status = 404, description = "There is none", body = Problem),
-))]
-pub(super) async fn live(
-    State(service): State<Service>,
-    caller: Caller,
-    Path(id): Path<Uuid>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let run = found(&service, caller, id).await?;
-    let (changes, closing) = (service.changes(), service.clone());
-    let follower = Follower { changes, service, run: run.id, seen: 0, last: None, waiting: Vec::new() };
-    let stream = futures_util::stream::unfold(follower, |mut follower| async move {
-        let event = follower.next().await?;
-        Some((Ok(event), follower))
-    })
-    .take_until(async move { closing.closing().await });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
-}
-
-/// Somebody who follows a call.
-struct Follower {
-    service: Service,
-    changes: tokio::sync::broadcast::Receiver<Change>,
-    run: WorkflowRunId,
-    /// The number of the last row that was told.
-    seen: i64,
-    /// The call as it was told last.
-    last: Option<Call>,
-    /// What is to be told, last first.
-    waiting: Vec<Event>,
-}
-
-impl Follower {
-    /// What is told next; `None` when there is nothing to come any more.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.waiting.pop() {
-                return Some(event);
-            }
-            let settled = |call: &Call| call.is_over && call.cost.state != "pending" && call.media_state != "open";
-            let settled = self.last.as_ref().is_some_and(settled);
-            if settled {
-                return None;
-            }
-            if self.last.is_some() {
-                self.change().await;
-            }
-            // A database that fails ends the stream: the browser comes again.
-            let run = self.service.store().run(self.run).await.ok()??;
-            let mut fresh = Vec::new();
-            for stored in self.service.store().events(self.run).await.ok()? {
-                if stored.id > self.seen {
-                    self.seen = stored.id;
-                    fresh.push(Event::default().event("event").json_data(CallEvent::from(stored)).ok()?);
-                }
-            }
-            let call = Call::from(run);
-            if self.last.as_ref() != Some(&call) {
-                fresh.push(Event::default().event("call").json_data(&call).ok()?);
-                self.last = Some(call);
-            }
-            fresh.reverse();
-            self.waiting = fresh;
-        }
-    }
-
-    /// Waits until the call may have changed.
-    async fn change(&mut self) {
-        let told = async {
-            // Whoever is too slow to hear of all changes looks as well.
-            while let Ok(change) = self.changes.recv().await {
-                if change.concerns(self.run) {
-                    break;
-                }
-            }
-        };
-        let _told_or_time_to_look = tokio::time::timeout(LOOK_AGAIN, told).await;
-    }
 }
 
 /// What came of hanging up.
