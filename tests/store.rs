@@ -45,6 +45,7 @@ fn account(name: &str) -> NewAccount {
         account_id: Some("AC1".to_owned()),
         default_from: None,
         config: json!({"account": "AC1", "token": "s3cr3t-of-the-account"}),
+        default_if_none: true,
     }
 }
 
@@ -90,6 +91,20 @@ fn accounts_are_kept_apart_by_their_owner() {
         assert!(store.accounts_of_carrier("other", None).await.unwrap().is_empty());
         assert!(store.delete_account(ours, second.id).await.unwrap());
         assert_eq!(store.default_account(ours).await.unwrap(), None, "nobody is made the default in silence");
+    });
+}
+
+#[test]
+fn an_account_that_is_there_for_a_while_is_never_the_default() {
+    on_each_database(async |store, _| {
+        let owner = organization(&store, "ours").await;
+        let passing = NewAccount { default_if_none: false, ..account("for a while") };
+        assert!(!store.create_account(owner, passing).await.unwrap().is_default);
+        assert_eq!(store.default_account(owner).await.unwrap(), None);
+        let main = store.create_account(owner, account("main")).await.unwrap();
+        assert!(main.is_default, "the first that may be is, whatever is there already");
+        assert!(!store.create_account(owner, account("spare")).await.unwrap().is_default);
+        assert_eq!(store.default_account(owner).await.unwrap().unwrap().id, main.id);
     });
 }
 

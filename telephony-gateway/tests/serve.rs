@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
@@ -178,6 +178,98 @@ fn a_simulated_carrier_calls_the_gateway() {
     assert!(told.contains("The call is over: completed."), "{told}");
     assert!(said(folder, &["config", "list"]).contains("no account yet"), "its account is gone with it");
     assert!(refused(folder, &["simulate", names[0], "--call", "nonesuch"]).contains("demo"));
+}
+
+/// A program that runs, and does not outlive the test.
+struct Program(Child);
+
+impl Program {
+    /// Starts it, and reads what it prints.
+    fn start(folder: &Path, arguments: &[&str]) -> (Self, Lines<BufReader<ChildStdout>>) {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_telephony"));
+        let mut child = program.args(arguments).current_dir(folder).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (Self(child), lines)
+    }
+
+    fn end(&mut self, signal: &str) -> Option<i32> {
+        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // One that has ended needs no more.
+        let _has_ended = self.0.kill();
+        let _was_waited_for = self.0.wait();
+    }
+}
+
+/// The accounts of the folder's first organization.
+fn accounts(folder: &Path) -> Vec<Value> {
+    serde_json::from_str(&said(folder, &["config", "list", "--json"])).unwrap()
+}
+
+#[test]
+fn a_simulated_carrier_calls_the_number_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    said(folder, &["workflows", "add", "demo", "--agent", r#"{"type": "echo"}"#]);
+    let listen = free_address();
+    let gateway = format!("http://{listen}");
+    let _serve = Serve::start(folder, listen);
+    for simulator in telephony_sandbox::registered() {
+        let name = simulator.provider().name().as_str();
+        for to in ["+447700900123", "+13035550100"] {
+            let call = ["simulate", name, "--call", "demo", "--from", HANGS_UP, "--to", to, "--numbers", "1", "--json"];
+            let told = said(folder, &[&call[..], &["--public-url", &gateway]].concat());
+            let told: Value = serde_json::from_str(&told).unwrap();
+            assert_eq!((&told["status"], &told["to"]), (&json!("completed"), &json!(to)), "{name}: {told}");
+        }
+    }
+    assert!(telephony(folder, &["simulate", "x", "--to", "+447700900123"]).status.code() == Some(2));
+    let name = telephony_sandbox::registered()[0].provider().name().as_str();
+    let why = refused(folder, &["simulate", name, "--call", "demo", "--to", "07700900123"]);
+    assert!(why.contains("a number must start with +"), "{why}");
+}
+
+#[test]
+fn a_simulated_carrier_that_is_told_to_end_takes_its_account_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    said(folder, &["workflows", "add", "demo", "--agent", r#"{"type": "echo"}"#]);
+    let listen = free_address();
+    let gateway = format!("http://{listen}");
+    let _serve = Serve::start(folder, listen);
+    let simulators = telephony_sandbox::registered();
+    let name = simulators[0].provider().name().as_str();
+    for signal in ["-TERM", "-INT"] {
+        let call = ["simulate", name, "--call", "demo", "--public-url", &gateway];
+        let (mut simulated, mut lines) = Program::start(folder, &call);
+        assert!(!lines.next().unwrap().unwrap().is_empty(), "what happens to the call is told");
+        let found = accounts(folder);
+        assert_eq!((found.len(), &found[0]["is_default"]), (1, &json!(false)), "{found:?}");
+        // One that is added meanwhile is the default.
+        let mut account = simulators[0].build().account(&"http://127.0.0.1:9/".parse().unwrap());
+        account["provider"] = name.into();
+        let file = folder.join("account.json");
+        fs::write(&file, account.to_string()).unwrap();
+        said(folder, &["config", "add", "main", "--file", file.to_str().unwrap()]);
+
+        assert_eq!(simulated.end(signal), Some(130), "{signal}");
+        let left = accounts(folder);
+        assert_eq!(
+            (left.len(), &left[0]["name"], &left[0]["is_default"]),
+            (1, &json!("main"), &json!(true)),
+            "{left:?}"
+        );
+        said(folder, &["config", "remove", "main"]);
+    }
+    let (mut alone, mut lines) = Program::start(folder, &["simulate", name]);
+    assert!(lines.any(|line| line.unwrap().contains("Ctrl-C ends it")));
+    assert_eq!(alone.end("-TERM"), Some(0));
 }
 
 /// A gateway with an account at a simulated carrier, and a call that is up.

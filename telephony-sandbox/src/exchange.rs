@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use telephony_core::{CallStatus, Decimal, Direction, Timestamp};
+use telephony_core::{CallStatus, Decimal, Direction, PhoneNumber, Timestamp};
 
 use crate::{Behaviour, Step, handset_for};
 
@@ -90,6 +90,12 @@ pub struct SimulatedNumber {
     pub notes: BTreeMap<String, String>,
 }
 
+impl SimulatedNumber {
+    fn new(number: String) -> Self {
+        Self { number, notes: BTreeMap::new() }
+    }
+}
+
 /// The account's calls and numbers. A simulator is handed it with every REST request.
 #[derive(Debug)]
 pub struct Exchange {
@@ -109,16 +115,18 @@ pub(crate) enum Order {
 }
 
 impl Exchange {
-    pub(crate) fn new(numbers: usize, now: Timestamp) -> Self {
+    pub(crate) fn new(numbers: usize, more: &[PhoneNumber], now: Timestamp) -> Self {
         // 303 is a real area code; 555-0100 to 555-0199 are set aside for fiction, and so are a thousand with exchanges 555 in
         // other area codes.
-        let numbers = (0..numbers)
-            .map(|n| SimulatedNumber {
-                number: format!("+1{}55501{:02}", 303 + n / 100, n % 100),
-                notes: BTreeMap::new(),
-            })
-            .collect();
-        Self { now, calls: Vec::new(), numbers, orders: Vec::new() }
+        let own = (0..numbers).map(|n| format!("+1{}55501{:02}", 303 + n / 100, n % 100));
+        let mut exchange =
+            Self { now, calls: Vec::new(), numbers: own.map(SimulatedNumber::new).collect(), orders: Vec::new() };
+        for number in more.iter().map(PhoneNumber::as_e164) {
+            if exchange.number_mut(number).is_none() {
+                exchange.numbers.push(SimulatedNumber::new(number.to_owned()));
+            }
+        }
+        exchange
     }
 
     pub(crate) fn set_now(&mut self, now: Timestamp) {

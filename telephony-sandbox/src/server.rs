@@ -39,6 +39,8 @@ const MAX_REQUEST_BYTES: usize = 1 << 20;
 pub struct SandboxOptions {
     /// How many numbers the account has. Default 3.
     pub numbers: usize,
+    /// Numbers that the account has besides. Default none.
+    pub more_numbers: Vec<PhoneNumber>,
     /// How long a handset rings before it is picked up. Default 400 ms.
     pub ring: Duration,
     /// How long a handset rings that nobody picks up, if the call's own time-out is not shorter. Default 3 s.
@@ -57,6 +59,7 @@ impl Default for SandboxOptions {
     fn default() -> Self {
         Self {
             numbers: 3,
+            more_numbers: Vec::new(),
             ring: Duration::from_millis(400),
             no_answer_after: Duration::from_secs(3),
             rating_delay: Duration::from_secs(1),
@@ -72,6 +75,13 @@ impl SandboxOptions {
     #[must_use]
     pub fn with_numbers(mut self, numbers: usize) -> Self {
         self.numbers = numbers.min(9_900);
+        self
+    }
+
+    /// An account that has this number besides.
+    #[must_use]
+    pub fn with_number(mut self, number: PhoneNumber) -> Self {
+        self.more_numbers.push(number);
         self
     }
 
@@ -343,7 +353,7 @@ impl Shared {
         let api_url = Url::parse(&format!("http://{address}/")).map_err(|error| SandboxError::Client(error.into()))?;
         let state = State {
             simulator: descriptor.build(),
-            exchange: Exchange::new(options.numbers, now()),
+            exchange: Exchange::new(options.numbers, &options.more_numbers, now()),
             faults: Faults::none(),
             handsets: HashMap::new(),
             controls: HashMap::new(),

@@ -137,7 +137,7 @@ pub(super) async fn list(
     Ok(Answer(accounts.iter().map(|account| Configuration::of(&service, account)).collect()))
 }
 
-/// Stores an account. The first is the default.
+/// Stores an account. It is the default, where there is none.
 #[utoipa::path(post, operation_id = "create_configuration", path = "/telephony/configurations", tag = "configurations", request_body = NewConfiguration, responses(
     (status = 201, description = "It is stored", body = Configuration),
     (status = 409, description = "The name is taken", body = Problem),

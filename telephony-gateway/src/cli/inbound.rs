@@ -15,6 +15,7 @@ use super::{
     CliError,
     accounts::{Asked, Where, usage},
     call::{INTERRUPTED, status_of},
+    signals::Signals,
 };
 use crate::{
     CallOutcome,
@@ -26,17 +27,26 @@ use crate::{
 /// How often the gateway's ledger is looked into.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Gives the gateway an account with the carrier for as long as the call takes, and follows the call.
-pub(super) async fn run(sandbox: Sandbox, workflow: &str, from: &PhoneNumber, at: Where) -> Result<u8, CliError> {
+/// Gives the gateway an account with the carrier for as long as the call takes, and follows the call. No call goes through that account
+/// but this one.
+pub(super) async fn run(
+    sandbox: Sandbox,
+    mut signals: Signals,
+    workflow: &str,
+    from: &PhoneNumber,
+    to: &PhoneNumber,
+    at: Where,
+) -> Result<u8, CliError> {
     let asked = at.open().await?;
     let workflow = asked.workflow(workflow).await?.id;
     let provider = sandbox.simulator().provider();
     let name = format!("{} (simulated {})", provider.display_name(), Uuid::now_v7().simple());
-    let added = asked.service.add_account(asked.owner, &name, provider.name().as_str(), sandbox.account(), None).await;
+    let added =
+        asked.service.add_passing_account(asked.owner, &name, provider.name().as_str(), sandbox.account()).await;
     let account = added.map_err(usage)?;
     let outcome = tokio::select! {
-        outcome = call(&asked, &sandbox, &account, workflow, from) => outcome.map(Some),
-        signal = tokio::signal::ctrl_c() => signal.map(|()| None).map_err(CliError::from),
+        outcome = call(&asked, &sandbox, &account, workflow, from, to) => outcome.map(Some),
+        signal = signals.next() => signal.map(|()| None).map_err(CliError::from),
     };
     sandbox.stop().await;
     asked.service.store().delete_account(asked.owner, account.id).await?;
@@ -58,20 +68,18 @@ async fn call(
     account: &Account,
     workflow: telephony_core::WorkflowId,
     from: &PhoneNumber,
+    to: &PhoneNumber,
 ) -> Result<(StoredRun, Vec<StoredEvent>), CliError> {
     let store = asked.service.store();
-    let Some(number) = sandbox.numbers().into_iter().next() else {
-        return Err(CliError::Usage("--numbers: without a number, nobody can be called".to_owned()));
-    };
-    let new = NewNumber { number: number.clone(), label: None, country: None, provider_id: None };
+    let new = NewNumber { number: to.clone(), label: None, country: None, provider_id: None };
     store.import_numbers(asked.owner, account.id, &[new]).await?;
-    let row = store.number_of_account(account.id, &number).await?;
+    let row = store.number_of_account(account.id, to).await?;
     let row = row.ok_or(ServiceError::NotFound { what: "number" }).map_err(usage)?;
     store.assign_workflow(asked.owner, row.id, Some(workflow)).await?;
     for warning in asked.service.point_number_here(&row, true).await.map_err(usage)? {
         writeln!(io::stderr(), "{warning}")?;
     }
-    sandbox.call_in(from.as_e164(), number.as_e164()).await?;
+    sandbox.call_in(from.as_e164(), to.as_e164()).await?;
 
     let filter = RunFilter { configuration: Some(account.id), ..RunFilter::default() };
     let mut looks = interval(LOOK);

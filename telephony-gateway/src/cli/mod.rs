@@ -6,6 +6,7 @@ mod inbound;
 mod manage;
 mod providers;
 mod serve;
+mod signals;
 mod simulate;
 mod storage;
 

@@ -7,7 +7,7 @@ use telephony_core::PhoneNumber;
 use telephony_sandbox::{DIAL_PLAN, Observation, Sandbox, SandboxOptions};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{CliError, accounts::Where, inbound, render, simulator, table};
+use super::{CliError, accounts::Where, inbound, render, signals::Signals, simulator, table};
 
 #[derive(Debug, Args)]
 #[command(
@@ -27,24 +27,33 @@ pub(super) struct SimulateArguments {
     /// Who calls: what that handset does is in the table that is shown without --call
     #[arg(long, value_name = "NUMBER", default_value = DIAL_PLAN[0].number, requires = "call")]
     from: PhoneNumber,
+    /// Which number is called, in E.164; the carrier's account has it as well then [default: the first of the account]
+    #[arg(long, value_name = "NUMBER", requires = "call")]
+    to: Option<PhoneNumber>,
     #[command(flatten)]
     at: Where,
 }
 
 pub(super) async fn run(arguments: SimulateArguments) -> Result<u8, CliError> {
     let simulator = simulator(&arguments.provider)?;
-    let options = SandboxOptions::default().with_numbers(arguments.numbers.into());
+    let mut options = SandboxOptions::default().with_numbers(arguments.numbers.into());
+    if let Some(to) = &arguments.to {
+        options = options.with_number(to.clone());
+    }
     let sandbox = Sandbox::start(simulator, options).await?;
+    let mut signals = Signals::listen()?;
     if let Some(workflow) = &arguments.call {
-        return inbound::run(sandbox, workflow, &arguments.from, arguments.at).await;
+        let Some(to) = arguments.to.or_else(|| sandbox.numbers().into_iter().next()) else {
+            return Err(CliError::Usage("--numbers: without a number, nobody can be called".to_owned()));
+        };
+        return inbound::run(sandbox, signals, workflow, &arguments.from, &to, arguments.at).await;
     }
     let mut observations = sandbox.subscribe();
     let mut output = io::stdout().lock();
     introduce(&sandbox, &mut output)?;
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
-            signal = &mut interrupted => {
+            signal = signals.next() => {
                 signal?;
                 break;
             }

@@ -333,7 +333,7 @@ impl Service {
         Ok(self.inner.registry.get(provider)?)
     }
 
-    /// Checks a configuration and stores it as an account.
+    /// Checks a configuration and stores it as an account: the default one, where the organization has none.
     ///
     /// # Errors
     ///
@@ -346,6 +346,29 @@ impl Service {
         config: Value,
         default_from: Option<String>,
     ) -> Result<Account, ServiceError> {
+        self.store_account(owner, name, provider, config, default_from, true).await
+    }
+
+    /// As [`add_account`](Self::add_account), for an account that is there for a while only: no call goes through it that does not name it.
+    pub(crate) async fn add_passing_account(
+        &self,
+        owner: OrganizationId,
+        name: &str,
+        provider: &str,
+        config: Value,
+    ) -> Result<Account, ServiceError> {
+        self.store_account(owner, name, provider, config, None, false).await
+    }
+
+    async fn store_account(
+        &self,
+        owner: OrganizationId,
+        name: &str,
+        provider: &str,
+        config: Value,
+        default_from: Option<String>,
+        default_if_none: bool,
+    ) -> Result<Account, ServiceError> {
         let descriptor = self.descriptor(provider)?;
         check_name(name)?;
         check_from(default_from.as_deref())?;
@@ -353,7 +376,7 @@ impl Service {
         descriptor.build(&config, self.inner.context.clone())?;
         let account_id = account_id(descriptor, &config);
         let (name, provider) = (name.to_owned(), provider.to_owned());
-        let new = NewAccount { name, provider, account_id, default_from, config };
+        let new = NewAccount { name, provider, account_id, default_from, config, default_if_none };
         Ok(self.store().create_account(owner, new).await?)
     }
 

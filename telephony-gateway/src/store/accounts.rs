@@ -81,6 +81,8 @@ pub struct NewAccount {
     pub default_from: Option<String>,
     /// The configuration, checked.
     pub config: Value,
+    /// Whether it becomes the default of an organization that has none. Not so of an account that is there for a while only.
+    pub default_if_none: bool,
 }
 
 /// What changes in an account; what is absent stays.
@@ -222,7 +224,7 @@ impl Store {
         Ok(())
     }
 
-    /// Stores an account, its configuration encrypted. The first of an organization is its default.
+    /// Stores an account, its configuration encrypted. Where the organization has no default, it is the default from now on, if it may be.
     ///
     /// # Errors
     ///
@@ -236,7 +238,9 @@ impl Store {
             "INSERT INTO organization_configuration (id, organization_id, key, name, provider, account_id, default_from,
                  is_default, value, value_key, created_at, updated_at)
              SELECT $1, $2, $3, $4, $5, $6, $7,
-                 NOT EXISTS (SELECT 1 FROM organization_configuration WHERE organization_id = $2 AND key = $3),
+                 $11 AND NOT EXISTS (
+                     SELECT 1 FROM organization_configuration WHERE organization_id = $2 AND key = $3 AND is_default = $12
+                 ),
                  $8, $9, $10, $10",
         )
         .bind(id)
@@ -249,6 +253,8 @@ impl Store {
         .bind(sealed.bytes)
         .bind(sealed.key_id)
         .bind(time)
+        .bind(new.default_if_none)
+        .bind(true)
         .execute(pool)
         .await
         .map(|_| ()));
