@@ -10,15 +10,20 @@ use serde_json::{Value, json};
 use telephony_core::ProviderContext;
 use telephony_gateway::{
     api,
-    service::{MASK, ServiceOptions, Serving},
+    service::{MASK, Service, ServiceOptions, Serving},
     store::{DatabaseUrl, KeyRing, Store},
 };
 use telephony_registry::Registry;
-use telephony_sandbox::{Sandbox, SandboxOptions};
+use telephony_sandbox::{Observation, Sandbox, SandboxOptions};
 use tests::{postgres::Postgres, tenant::Tenant};
 
 /// Runs a test with two tenants of one gateway, on each database.
 fn with_two_tenants<F: Future<Output = ()>>(test: impl Fn(Tenant, Tenant) -> F) {
+    with_two_tenants_of_a_service(|ours, theirs, _| test(ours, theirs));
+}
+
+/// The same, with the service behind the gateway; of its organizations, the first is ours.
+fn with_two_tenants_of_a_service<F: Future<Output = ()>>(test: impl Fn(Tenant, Tenant, Service) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let postgres = Postgres::start();
     for url in [DatabaseUrl::Memory, postgres.url().parse().unwrap()] {
@@ -37,7 +42,7 @@ fn with_two_tenants<F: Future<Output = ()>>(test: impl Fn(Tenant, Tenant) -> F) 
                 tenants.push(Tenant::new(format!("http://{}", serving.address()), token));
             }
             let (theirs, ours) = (tenants.pop().unwrap(), tenants.pop().unwrap());
-            test(ours, theirs).await;
+            test(ours, theirs, serving.service().clone()).await;
             serving.stop().await;
         });
     }
@@ -280,7 +285,7 @@ fn tokens_are_shown_once_and_can_be_revoked() {
 /// Every route that is documented: nothing is answered to nobody, and nothing of one tenant's to another.
 #[test]
 fn no_route_lets_in_nobody_or_somebody_else() {
-    with_two_tenants(async |ours, theirs| {
+    with_two_tenants_of_a_service(async |ours, theirs, service| {
         let (_sandbox, body) = carrier("main").await;
         let account = ours.post("/telephony/configurations", body).await;
         ours.post(&format!("/telephony/configurations/{}/import-numbers", account["id"].as_str().unwrap()), json!({}))
@@ -298,8 +303,15 @@ fn no_route_lets_in_nobody_or_somebody_else() {
             _ if path.starts_with("/tokens") => token["id"].as_str().unwrap().to_owned(),
             _ => panic!("say what stands for {{id}} in {path}"),
         };
+        // Ours has a sandbox that runs, with numbers that are answered.
+        let organization = service.store().organizations().await.unwrap().remove(0);
+        let sandbox = service.start_sandbox(organization.id).await.unwrap();
+        let accounts = ours.get("/telephony/configurations").await;
+        let answered = ours.get("/telephony/phone-numbers").await.as_array().unwrap().last().unwrap().clone();
+        let path = format!("/telephony/phone-numbers/{}", answered["id"].as_str().unwrap());
+        ours.ask(Method::PATCH, &path, Some(json!({"workflow_id": workflow["id"]}))).await;
         let document: Value = serde_json::from_str(&api::document().to_json().unwrap()).unwrap();
-        let mut tried = 0;
+        let (mut tried, mut sandboxed) = (0, 0);
         for (path, item) in document["paths"].as_object().unwrap() {
             let path = path.strip_prefix("/api/v1").unwrap();
             for method in item.as_object().unwrap().keys() {
@@ -320,14 +332,78 @@ fn no_route_lets_in_nobody_or_somebody_else() {
                     let (status, answer) = theirs.ask(method.clone(), &concrete, body).await;
                     assert_eq!(status, 404, "{method} {path}: {answer}");
                 }
+                if path.starts_with("/sandbox") {
+                    let body = (method == Method::POST).then(|| json!({"to": answered["number"]}));
+                    let (status, answer) = theirs.ask(method.clone(), path, body).await;
+                    assert_eq!(status, 404, "{method} {path}: {answer}");
+                    sandboxed += 1;
+                }
                 tried += 1;
             }
         }
-        assert!(tried >= 20, "{tried}");
+        assert!(tried >= 20 && sandboxed >= 2, "{tried} {sandboxed}");
         // And nothing of it was changed.
         assert_eq!(theirs.get("/telephony/configurations").await, json!([]));
         assert_eq!(ours.get("/workflows").await.as_array().unwrap().len(), 1);
-        assert_eq!(ours.get("/telephony/configurations").await.as_array().unwrap().len(), 1);
+        assert_eq!(ours.get("/telephony/configurations").await, accounts);
+        assert_eq!(ours.get("/calls").await["calls"], json!([]));
+        for carrier in sandbox.carriers() {
+            let calls = |seen: &Observation| matches!(seen, Observation::WebhookSent { .. });
+            assert!(!carrier.observations().iter().any(calls), "nobody was called");
+        }
+        drop(sandbox);
+        service.stop_sandbox().await;
+    });
+}
+
+#[test]
+fn a_simulated_carrier_calls_a_number_and_the_call_is_listed() {
+    with_two_tenants_of_a_service(async |ours, _, service| {
+        let organization = service.store().organizations().await.unwrap().remove(0);
+        let refused = async |body: Value| ours.refused(Method::POST, "/sandbox/calls", body).await;
+        assert_eq!(refused(json!({"to": "+13035550100"})).await, (404, Vec::new()), "no sandbox runs");
+        service.start_sandbox(organization.id).await.unwrap();
+        let workflow = ours.post("/workflows", json!({"name": "echo", "agent": {"type": "echo"}})).await;
+        let numbers = ours.get("/telephony/phone-numbers").await;
+        let first = |account: &Value| {
+            let own = |number: &&Value| number["configuration_id"] == account["id"];
+            numbers.as_array().unwrap().iter().find(own).unwrap().clone()
+        };
+        let accounts = ours.get("/telephony/configurations").await;
+        let number = first(&accounts[0])["number"].clone();
+        for (body, field) in [
+            (json!({"to": number}), "to"),
+            (json!({"to": "+4930123456"}), "to"),
+            (json!({"to": "0123"}), "to"),
+            (json!({"to": number, "from": "me"}), "from"),
+            (json!({"to": number, "provider": "nonesuch"}), "to"),
+        ] {
+            assert_eq!(refused(body.clone()).await, (422, vec![field.to_owned()]), "{body}");
+        }
+        assert_eq!(ours.get("/calls").await["calls"], json!([]));
+
+        for account in accounts.as_array().unwrap() {
+            let path = format!("/telephony/phone-numbers/{}", first(account)["id"].as_str().unwrap());
+            ours.ask(Method::PATCH, &path, Some(json!({"workflow_id": workflow["id"]}))).await;
+        }
+        // As after a restart: the simulated carriers are new, and are told of the numbers that are answered.
+        service.start_sandbox(organization.id).await.unwrap();
+        for account in accounts.as_array().unwrap() {
+            let hangs_up = "+12025550106";
+            let body = json!({"to": number, "from": hangs_up, "provider": account["provider"]});
+            let (status, told) = ours.ask(Method::POST, "/sandbox/calls", Some(body)).await;
+            assert_eq!((status.as_u16(), &told["to"], &told["from"]), (202, &number, &json!(hangs_up)), "{told}");
+            let said = (&told["configuration_id"], &told["provider"], &told["workflow_id"]);
+            assert_eq!(said, (&account["id"], &account["provider"], &workflow["id"]));
+            let of_it = format!("/calls?configuration_id={}", account["id"].as_str().unwrap());
+            let over = |page: &Value| page["calls"][0]["is_over"] == true;
+            let call = ours.until(&of_it, "the end of the call", over).await["calls"][0].clone();
+            assert_eq!((&call["direction"], &call["status"]), (&json!("inbound"), &json!("completed")), "{call}");
+            assert_eq!((&call["from"], &call["to"]), (&json!(hangs_up), &number), "{call}");
+            assert_eq!(call["carrier_call_id"], told["carrier_call_id"], "{call}");
+        }
+        service.stop_sandbox().await;
+        assert_eq!(refused(json!({"to": number})).await.0, 404);
     });
 }
 

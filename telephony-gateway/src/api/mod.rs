@@ -11,6 +11,7 @@
 //! | `numbers`, `workflows` | phone numbers, and what answers them |
 //! | `organization` | its limits and its API tokens |
 //! | `softphone` | the softphone that the sandbox rings |
+//! | `sandbox` | calls that come in from its simulated carriers |
 
 mod auth;
 pub(crate) mod calls;
@@ -19,6 +20,7 @@ mod numbers;
 mod organization;
 mod problem;
 mod providers;
+mod sandbox;
 mod softphone;
 mod workflows;
 
@@ -108,7 +110,8 @@ fn documented() -> (Router<Service>, utoipa::openapi::OpenApi) {
         .routes(routes!(organization::read, organization::change))
         .routes(routes!(organization::tokens, organization::create_token))
         .routes(routes!(organization::revoke_token))
-        .routes(routes!(softphone::phone));
+        .routes(routes!(softphone::phone))
+        .routes(routes!(sandbox::call));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts()
 }
 

@@ -329,7 +329,7 @@ async fn call_in(
     from.parse::<Address>().map_err(|error| ServiceError::invalid("from", error.to_string()))?;
     let running = service.sandbox().filter(|running| running.owner() == caller.organization);
     let running = running.ok_or(ServiceError::NotFound { what: "sandbox" })?;
-    let carrier = running.carrier_of(service, to, provider).await?;
+    let (_, carrier) = running.carrier_of(service, to, provider).await?;
     carrier.call_in_by_softphone(from, to).map_err(|error| ServiceError::invalid("to", error.to_string()))
 }
 

@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 pub use calls::{CallRequest, Placed};
 pub(crate) use following::Followed;
-pub use sandbox::{RunningSandbox, SandboxSetupError};
+pub use sandbox::{IncomingCall, RunningSandbox, SandboxSetupError};
 pub use serving::Serving;
 
 use crate::{

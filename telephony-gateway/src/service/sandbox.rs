@@ -3,8 +3,9 @@
 use std::sync::{Arc, PoisonError};
 
 use serde_json::Value;
-use telephony_core::{OrganizationId, config};
-use telephony_sandbox::{Sandbox, SandboxError, SandboxOptions, Switchboard};
+use telephony_core::{OrganizationId, PhoneNumber, ProviderName, WorkflowId, config};
+use telephony_sandbox::{DIAL_PLAN, Sandbox, SandboxError, SandboxOptions, Switchboard};
+use tracing::info;
 use uuid::Uuid;
 
 use super::{Service, ServiceError, agent::AgentSpec};
@@ -52,7 +53,7 @@ impl RunningSandbox {
         self.carriers.iter().map(|(_, sandbox)| sandbox)
     }
 
-    /// The simulated carrier of a number that can be called: the one that is named, or else one where a workflow answers it, or else the
+    /// The simulated carrier of a number that can be called, and the account with it: the one that is named, or else one where a workflow answers it, or else the
     /// first that has it.
     ///
     /// # Errors
@@ -63,7 +64,7 @@ impl RunningSandbox {
         service: &Service,
         number: &str,
         provider: Option<&str>,
-    ) -> Result<&Sandbox, ServiceError> {
+    ) -> Result<(Uuid, &Sandbox), ServiceError> {
         let answered = service.store().numbers(self.owner).await?;
         let is_answered = |account: Uuid| {
             answered
@@ -75,12 +76,65 @@ impl RunningSandbox {
         });
         let has_it = named.filter(|(_, sandbox)| sandbox.numbers().iter().any(|known| known.as_e164() == number));
         let found = has_it.min_by_key(|(account, _)| !is_answered(*account));
-        let (_, sandbox) = found.ok_or_else(|| {
+        let (account, sandbox) = found.ok_or_else(|| {
             let reason = "is no number of a simulated carrier's account, or not of the provider that is named";
             ServiceError::invalid("to", reason)
         })?;
-        Ok(sandbox)
+        Ok((*account, sandbox))
     }
+
+    /// Has a simulated carrier call a number that a workflow answers. Without `from`, somebody calls who talks; `provider` is the carrier,
+    /// where several have the number. The gateway learns of the call as of any other: from the carrier's webhook, in a moment.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Invalid`] by field, [`ServiceError::Ending`], [`ServiceError::Store`].
+    pub async fn call_in(
+        &self,
+        service: &Service,
+        to: PhoneNumber,
+        from: Option<PhoneNumber>,
+        provider: Option<&str>,
+    ) -> Result<IncomingCall, ServiceError> {
+        if service.is_ending() {
+            return Err(ServiceError::Ending);
+        }
+        let from = match from {
+            Some(from) => from,
+            None => DIAL_PLAN[0].number.parse().map_err(|_| ServiceError::invalid("from", "is missing"))?,
+        };
+        let (configuration, sandbox) = self.carrier_of(service, to.as_e164(), provider).await?;
+        let row = service.store().number_of_account(configuration, &to).await?;
+        let answered = row.and_then(|row| Some((row.workflow?, row)));
+        let (workflow, row) =
+            answered.ok_or_else(|| ServiceError::invalid("to", "is answered by no workflow: assign one"))?;
+        // Whoever assigned it may not have known where carriers reach us.
+        let warnings = service.point_number_here(&row, true).await?;
+        let gone = |error: SandboxError| ServiceError::invalid("to", error.to_string());
+        let call_id = sandbox.call_in(from.as_e164(), to.as_e164()).await.map_err(gone)?;
+        let provider = sandbox.simulator().provider().name();
+        Ok(IncomingCall { call_id, from, to, provider, configuration, workflow, warnings })
+    }
+}
+
+/// A call that a simulated carrier is making.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct IncomingCall {
+    /// The carrier's id of it.
+    pub call_id: String,
+    /// Who calls.
+    pub from: PhoneNumber,
+    /// Which number is called.
+    pub to: PhoneNumber,
+    /// The carrier.
+    pub provider: ProviderName,
+    /// The account with it.
+    pub configuration: Uuid,
+    /// The workflow that answers.
+    pub workflow: WorkflowId,
+    /// What the carrier did not let be done when its webhook was pointed here, and what else that touched.
+    pub warnings: Vec<String>,
 }
 
 impl Service {
@@ -132,6 +186,7 @@ impl Service {
                 .map(|number| NewNumber { number, label: None, country: Some("US".to_owned()), provider_id: None })
                 .collect();
             self.store().import_numbers(owner, stored.id, &numbers).await.map_err(ServiceError::from)?;
+            self.point_answered_numbers_here(owner, stored.id).await?;
             carriers.push((stored.id, sandbox));
         }
         let workflows = self.store().workflows(owner).await.map_err(ServiceError::from)?;
@@ -143,5 +198,16 @@ impl Service {
         let running = Arc::new(RunningSandbox { owner, switchboard, carriers });
         *self.inner.sandbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(running.clone());
         Ok(running)
+    }
+
+    /// A simulated carrier has forgotten by the next start where its webhooks go.
+    async fn point_answered_numbers_here(&self, owner: OrganizationId, account: Uuid) -> Result<(), ServiceError> {
+        let numbers = self.store().numbers(owner).await?;
+        for row in numbers.iter().filter(|row| row.configuration == account && row.workflow.is_some()) {
+            for warning in self.point_number_here(row, true).await? {
+                info!(configuration_id = %account, warning, "A number of a simulated carrier was pointed here.");
+            }
+        }
+        Ok(())
     }
 }

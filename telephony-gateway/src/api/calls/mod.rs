@@ -247,7 +247,7 @@ pub(super) struct NewCall {
     digits_on_answer: Option<String>,
 }
 
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(field: &str, text: &str) -> Result<T, Problem> {
+pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(field: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error: T::Err| Problem::field(StatusCode::UNPROCESSABLE_ENTITY, field, error.to_string()))
 }
 
