@@ -152,6 +152,57 @@ fn accounts_numbers_and_workflows_from_a_terminal() {
     runtime.block_on(sandbox.stop());
 }
 
+#[test]
+fn organizations_from_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(said(folder, &["organizations", "list"]).contains("no organization yet"));
+    said(folder, &["organizations", "add", "acme"]);
+    said(folder, &["organizations", "add", "umbrella", "--limit", "2"]);
+    let simulator = telephony_sandbox::registered()[0];
+    let mut account = simulator.build().account(&"http://127.0.0.1:9/".parse().unwrap());
+    account["provider"] = simulator.provider().name().as_str().into();
+    fs::write(folder.join("account.json"), account.to_string()).unwrap();
+    said(folder, &["config", "add", "main", "--file", "account.json", "--organization", "umbrella"]);
+    let list = || -> Vec<Value> {
+        let listed: Value = serde_json::from_str(&said(folder, &["organizations", "list", "--json"])).unwrap();
+        let row =
+            |row: &Value| json!([row["name"], row["accounts"], row["concurrent_calls"], row["max_concurrent_calls"]]);
+        listed.as_array().unwrap().iter().map(row).collect()
+    };
+    assert_eq!(list(), [json!(["acme", 0, 0, 10]), json!(["umbrella", 1, 0, 2])]);
+    assert!(said(folder, &["config", "list"]).contains("no account yet"), "the first has none");
+    said(folder, &["organizations", "rename", "umbrella", "wonka"]);
+    said(folder, &["organizations", "set-limit", "wonka", "0"]);
+    assert_eq!(list(), [json!(["acme", 0, 0, 10]), json!(["wonka", 1, 0, 0])]);
+    let shown: Value = serde_json::from_str(&said(folder, &["organizations", "show", "wonka", "--json"])).unwrap();
+    assert_eq!((&shown["name"], &shown["accounts"]), (&json!("wonka"), &json!(1)));
+
+    assert!(refused(folder, &["organizations", "show", "umbrella"]).contains("acme, wonka"));
+    assert!(refused(folder, &["organizations", "add", "acme"]).contains("acme"));
+    assert!(refused(folder, &["organizations", "rename", "wonka", "acme"]).contains("acme"));
+    assert!(refused(folder, &["organizations", "rename", "wonka", " x"]).contains("name"));
+    assert!(refused(folder, &["organizations", "set-limit", "wonka", "10001"]).contains("10000"));
+    assert_eq!(list(), [json!(["acme", 0, 0, 10]), json!(["wonka", 1, 0, 0])]);
+    assert!(said(folder, &["organizations", "--help"]).contains("--organization NAME"));
+
+    let listen = free_address();
+    let base = format!("http://{listen}");
+    let link = said(folder, &["organizations", "sign-in", "wonka", "--public-url", &base]);
+    let token = said(folder, &["tokens", "create", "ci", "--organization", "wonka"]);
+    let _serve = Serve::start(folder, listen);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let signed_in = browser.get(link.trim()).send().await.unwrap();
+        assert_eq!(signed_in.status(), 303);
+        let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let who = browser.get(format!("{base}/api/v1/organization")).header("cookie", cookie).send().await.unwrap();
+        let who: Value = serde_json::from_str(&who.text().await.unwrap()).unwrap();
+        assert_eq!(who["name"], "wonka");
+        assert_eq!(ask(listen, token.trim(), "/organization", None).await["max_concurrent_calls"], 0);
+    });
+}
+
 /// The handset that hangs up once it is answered.
 const HANGS_UP: &str = "+12025550106";
 

@@ -12,12 +12,9 @@ use super::{
     rfc3339,
 };
 use crate::{
-    service::{Service, check_name},
+    service::{MOST_CALLS, Service, check_name},
     store,
 };
-
-/// The most calls at the same time that may be allowed.
-const MOST_CALLS: u32 = 10_000;
 
 /// A tenant.
 #[derive(Serialize, ToSchema)]

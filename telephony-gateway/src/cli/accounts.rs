@@ -89,7 +89,7 @@ impl Asked {
     }
 }
 
-fn missing(what: &str, name: &str, known: &[String]) -> CliError {
+pub(super) fn missing(what: &str, name: &str, known: &[String]) -> CliError {
     CliError::Usage(match known {
         [] => format!("there is no {what} {name:?}; there is none at all yet"),
         known => format!("there is no {what} {name:?}; there are {}", known.join(", ")),

@@ -4,6 +4,7 @@ mod accounts;
 mod call;
 mod inbound;
 mod manage;
+mod organizations;
 mod providers;
 mod serve;
 mod signals;
@@ -59,6 +60,8 @@ enum Command {
     Numbers(accounts::NumbersArguments),
     /// Workflows: what calls are for
     Workflows(accounts::WorkflowsArguments),
+    /// Organizations, whose accounts and calls are apart: add, list, limit
+    Organizations(organizations::OrganizationsArguments),
     /// Make, list and revoke tokens for the HTTP API
     Tokens(manage::TokensArguments),
     /// Change the key that secrets are encrypted with
@@ -133,6 +136,7 @@ pub fn run() -> ExitCode {
             Command::Config(arguments) => accounts::config(arguments).await,
             Command::Numbers(arguments) => accounts::numbers(arguments).await,
             Command::Workflows(arguments) => accounts::workflows(arguments).await,
+            Command::Organizations(arguments) => organizations::run(arguments).await,
             Command::Tokens(arguments) => manage::tokens(arguments).await,
             Command::Keys(arguments) => manage::keys(arguments).await,
         }

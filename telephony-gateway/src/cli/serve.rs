@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{
     CliError, registry,
     signals::Signals,
-    storage::{StorageArguments, organization},
+    storage::{LINK_IS_GOOD, StorageArguments, organization},
 };
 use crate::{
     agent::AgentHosts,
@@ -21,9 +21,6 @@ use crate::{
     store::{Organization, Store},
     telemetry,
 };
-
-/// How long the link of a first start is good.
-const LINK_IS_GOOD: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  telephony serve --sandbox\n  telephony serve --listen 0.0.0.0:8080 --public-url \

@@ -1,29 +1,36 @@
 //! Where a gateway's memory is, for every command that asks it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use telephony_core::Secret;
 
-use super::CliError;
+use super::{CliError, accounts::missing};
 use crate::store::{DatabaseUrl, KeyRing, Organization, Store};
 
 /// The name of the organization that a first start makes, and how many calls it may have at the same time.
 const FIRST_ORGANIZATION: &str = "default";
-const FIRST_LIMIT: u32 = 10;
+pub(super) const FIRST_LIMIT: u32 = 10;
+
+/// How long a link that signs a browser in is good.
+pub(super) const LINK_IS_GOOD: Duration = Duration::from_secs(24 * 3600);
 
 /// An organization by its name; without one, the first, which is made if there is none. The second value says whether it was.
 pub(super) async fn organization(store: &Store, name: Option<&str>) -> Result<(Organization, bool), CliError> {
-    let organizations = store.organizations().await?;
-    let found = match name {
-        Some(name) => organizations.into_iter().find(|organization| organization.name == name),
-        None => organizations.into_iter().next(),
-    };
-    match (found, name) {
-        (Some(found), _) => Ok((found, false)),
-        (None, Some(name)) => Err(CliError::Usage(format!("there is no organization {name:?}"))),
-        (None, None) => Ok((store.create_organization(FIRST_ORGANIZATION, FIRST_LIMIT).await?, true)),
+    if let Some(name) = name {
+        return Ok((existing_organization(store, name).await?, false));
     }
+    match store.organizations().await?.into_iter().next() {
+        Some(first) => Ok((first, false)),
+        None => Ok((store.create_organization(FIRST_ORGANIZATION, FIRST_LIMIT).await?, true)),
+    }
+}
+
+/// An organization by its name.
+pub(super) async fn existing_organization(store: &Store, name: &str) -> Result<Organization, CliError> {
+    let organizations = store.organizations().await?;
+    let known: Vec<String> = organizations.iter().map(|organization| organization.name.clone()).collect();
+    organizations.into_iter().find(|known| known.name == name).ok_or_else(|| missing("organization", name, &known))
 }
 
 /// The names of the files in the folder.

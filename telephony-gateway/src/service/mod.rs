@@ -499,6 +499,9 @@ fn account_id(descriptor: &ProviderDescriptor, config: &Value) -> Option<String>
     config.get(descriptor.account_id_field()).and_then(Value::as_str).map(str::to_owned)
 }
 
+/// The most calls at the same time that an organization may be allowed.
+pub(crate) const MOST_CALLS: u32 = 10_000;
+
 /// The longest name that people give something.
 const LONGEST_NAME: usize = 100;
 

@@ -224,6 +224,37 @@ impl Store {
         Ok(())
     }
 
+    /// Calls an organization something else. False if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if the name is taken.
+    pub async fn rename_organization(&self, id: OrganizationId, name: &str) -> Result<bool, StoreError> {
+        let outcome = on!(self.db, write, pool => sqlx::query("UPDATE organization SET name = $2 WHERE id = $1")
+            .bind(Uuid::from(id))
+            .bind(name)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected()));
+        Ok(outcome.map_err(|error| name_is_taken(error, name))? > 0)
+    }
+
+    /// How many accounts an organization has.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn count_accounts(&self, owner: OrganizationId) -> Result<u32, StoreError> {
+        let (count,): (i64,) = on!(self.db, read, pool => sqlx::query_as(
+            "SELECT COUNT(*) FROM organization_configuration WHERE organization_id = $1 AND key = $2",
+        )
+        .bind(Uuid::from(owner))
+        .bind(TELEPHONY_CONFIGURATION)
+        .fetch_one(pool)
+        .await)?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
     /// Stores an account, its configuration encrypted. Where the organization has no default, it is the default from now on, if it may be.
     ///
     /// # Errors
