@@ -7,6 +7,7 @@
 mod client;
 mod matrix;
 mod new_provider;
+mod npm;
 mod openapi;
 mod package;
 mod semver;

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use crate::step::Step;
+use crate::{npm, step::Step};
+
+/// Where the gateway's pages are checked: the packages for it, and the folder that `tests/browser.rs` reads them from.
+const BROWSER: &str = "tests/browser";
 
 /// A step of the test run: its name, what it is for, and what it does.
 struct Stage {
@@ -14,11 +17,15 @@ struct Stage {
 const STAGES: &[Stage] = &[
     Stage {
         name: "tools",
-        about: "install what is missing: a C compiler, PostgreSQL, Python with websockets, Node.js with the client's packages, cargo-nextest, cargo-deny",
+        about: "install what is missing: a C compiler, PostgreSQL, Python with websockets, Node.js with packages, Chromium, cargo-nextest, cargo-deny",
         run: tools,
     },
     Stage { name: "format", about: "the code is formatted", run: format },
-    Stage { name: "lint", about: "no warning from the compiler or clippy, in every target and feature", run: lint },
+    Stage {
+        name: "lint",
+        about: "no warning from the compiler or clippy, in every target and feature; the pages' modules are well typed",
+        run: lint,
+    },
     Stage { name: "test", about: "unit, conformance, property and cross-crate tests", run: test },
     Stage { name: "doctest", about: "the examples in the documentation", run: doctest },
     Stage { name: "docs", about: "the documentation builds without warnings", run: docs },
@@ -65,12 +72,16 @@ fn tools() -> Result<(), String> {
         })?;
     }
     crate::client::install()?;
+    npm::install(BROWSER)?;
+    browser()?;
     for tool in ["nextest", "deny"] {
         if !Step::cargo(&[tool, "--version"]).succeeds() {
             Step::cargo(&["install", "--locked", &format!("cargo-{tool}")]).run()?;
         }
     }
-    println!("  a C compiler, PostgreSQL, Python with websockets, npm, cargo-nextest and cargo-deny are there");
+    println!(
+        "  a C compiler, PostgreSQL, Python with websockets, npm, Chromium, cargo-nextest and cargo-deny are there"
+    );
     Ok(())
 }
 
@@ -87,6 +98,22 @@ fn python() -> Result<(), String> {
         make().run()?;
     }
     Step::new(PYTHON, &["-m", "pip", "install", "--quiet", "websockets>=13"]).run()
+}
+
+/// A Chromium and the driver that goes with it, for the tests of the pages.
+fn browser() -> Result<(), String> {
+    let is_there = |programs: &[&str]| programs.iter().any(|program| Step::new(program, &["--version"]).succeeds());
+    for (programs, package) in [
+        (&["chromium", "chromium-browser", "google-chrome"][..], "chromium"),
+        (&["chromedriver"][..], "chromium-driver"),
+    ] {
+        if !is_there(programs) {
+            install_package(package).map_err(|reason| {
+                format!("the pages are tested in a browser, and {package} could not be installed: {reason}")
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether there is a server: on the path, or where Debian keeps it.
@@ -108,7 +135,9 @@ fn format() -> Result<(), String> {
 }
 
 fn lint() -> Result<(), String> {
-    Step::cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]).run()
+    Step::cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]).run()?;
+    npm::install(BROWSER)?;
+    npm::run(BROWSER, "check")
 }
 
 fn test() -> Result<(), String> {
