@@ -46,5 +46,5 @@ pub use self::{
     },
     level::{Level, rms_dbfs},
     resample::Resampler,
-    wav::{Pcm, StereoRecorder},
+    wav::{Envelope, Pcm, StereoRecorder},
 };

@@ -212,6 +212,52 @@ impl StereoRecorder {
     }
 }
 
+/// How loud a recording of two channels is over its length, for a picture of it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Envelope {
+    /// How long the recording is.
+    pub duration: Duration,
+    /// The loudest sample of each slice of the left channel, 0 to 1. All slices but the last are of the same length.
+    pub left: Vec<f32>,
+    /// The same of the right channel.
+    pub right: Vec<f32>,
+}
+
+impl Envelope {
+    /// Reads a WAV file as [`StereoRecorder`] writes it, and cuts it into at most so many slices. It is read as it comes and not kept, so
+    /// it may be long. The reader need not be buffered.
+    ///
+    /// # Errors
+    ///
+    /// [`AudioError::UnreadableWav`] if the reader fails, or what it reads is no WAV file or ends too early;
+    /// [`AudioError::UnsupportedWav`] for other than two channels with 16 bits, or a sample rate of 0.
+    pub fn from_wav(reader: impl Read, slices: NonZeroU32) -> Result<Self, AudioError> {
+        let reader = WavReader::new(BufReader::new(reader)).map_err(AudioError::unreadable_wav)?;
+        let WavSpec { channels, sample_rate, bits_per_sample, .. } = reader.spec();
+        let expect = |field, expected, actual, is_so| match is_so {
+            true => Ok(()),
+            false => Err(AudioError::UnsupportedWav { field, expected, actual }),
+        };
+        expect("channels", "2", u32::from(channels), channels == 2)?;
+        expect("bits per sample", "16", u32::from(bits_per_sample), bits_per_sample == 16)?;
+        let rate = NonZeroU32::new(sample_rate);
+        expect("sample rate", "at least 1 Hz", sample_rate, rate.is_some())?;
+        let length = reader.duration();
+        let slice = length.div_ceil(slices.get()).max(1);
+        let count = length.div_ceil(slice) as usize;
+        let (mut left, mut right) = (vec![0.0_f32; count], vec![0.0_f32; count]);
+        for (index, sample) in reader.into_samples::<i16>().enumerate() {
+            let loud = f32::from(sample.map_err(AudioError::unreadable_wav)?).abs() / 32_768.0;
+            let side = if index % 2 == 0 { &mut left } else { &mut right };
+            if let Some(loudest) = side.get_mut(index / 2 / slice as usize) {
+                *loudest = loudest.max(loud);
+            }
+        }
+        Ok(Self { duration: Duration::from_secs_f64(f64::from(length) / f64::from(sample_rate.max(1))), left, right })
+    }
+}
+
 /// One channel of a recording.
 #[derive(Clone, Default)]
 struct Track {
@@ -272,6 +318,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_envelope_is_as_loud_as_each_slice() {
+        let mut recorder = StereoRecorder::new(rate(8_000));
+        recorder.left(Duration::from_millis(500), &[-16_384; 2_000]);
+        recorder.right(Duration::ZERO, &[i16::MIN; 10]);
+        let mut file = Cursor::new(Vec::new());
+        recorder.write_wav(&mut file).unwrap();
+        let four = NonZeroU32::new(4).unwrap();
+        let envelope = Envelope::from_wav(file.get_ref().as_slice(), four).unwrap();
+        assert_eq!(envelope.duration, Duration::from_millis(750));
+        assert_eq!(envelope.left, [0.0, 0.0, 0.5, 0.5]);
+        assert_eq!(envelope.right, [1.0, 0.0, 0.0, 0.0]);
+        // What is shorter than that has a slice for each sample, and nothing has none.
+        let mut short = StereoRecorder::new(rate(8_000));
+        for expected in [0, 2] {
+            let mut file = Cursor::new(Vec::new());
+            short.write_wav(&mut file).unwrap();
+            assert_eq!(Envelope::from_wav(file.get_ref().as_slice(), four).unwrap().left.len(), expected);
+            short.left(Duration::ZERO, &[1, 1]);
+        }
+        let cut = &file.get_ref()[..100];
+        assert!(matches!(Envelope::from_wav(cut, four), Err(AudioError::UnreadableWav { .. })));
+    }
 
     fn rate(hz: u32) -> NonZeroU32 {
         NonZeroU32::new(hz).unwrap()

@@ -83,7 +83,8 @@ async function fetched(page, selector) {
     if (!response.ok) {
       return null;
     }
-    return new DOMParser().parseFromString(await response.text(), "text/html").querySelector(selector);
+    const written = new DOMParser().parseFromString(await response.text(), "text/html");
+    return /** @type {HTMLElement | null} */ (written.querySelector(selector));
   } catch {
     return null;
   }

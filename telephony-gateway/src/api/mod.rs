@@ -107,6 +107,7 @@ fn documented() -> (Router<Service>, utoipa::openapi::OpenApi) {
         .routes(routes!(calls::digits))
         .routes(routes!(calls::cost))
         .routes(routes!(calls::recording))
+        .routes(routes!(calls::waveform))
         .routes(routes!(organization::read, organization::change))
         .routes(routes!(organization::tokens, organization::create_token))
         .routes(routes!(organization::revoke_token))

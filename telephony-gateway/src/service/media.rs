@@ -4,6 +4,7 @@ use std::{
     fs, io,
     path::Path as FilePath,
     sync::{Arc, PoisonError},
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -12,6 +13,7 @@ use axum::{
     response::IntoResponse,
 };
 use http::{Response, StatusCode};
+use serde::Serialize;
 use serde_json::json;
 use telephony_core::{
     Address, TelephonyProvider, WorkflowRunId, audio::StereoRecorder, error_chain, media::AfterClose,
@@ -21,9 +23,10 @@ use tracing::{Instrument, error, info, warn};
 use super::{Change, Service, agent::AgentSpec, call_span};
 use crate::{
     agent::{AgentAction, AgentCall, AgentRequest},
-    media::{self, Loudness, MediaSession, SessionEnd},
+    media::{self, Loudness, MediaNote, MediaSession, SessionEnd},
     store::StoredRun,
     telemetry,
+    timeline::seconds,
 };
 
 /// A frame of audio is under two kilobytes, and no carrier's message is near this.
@@ -110,12 +113,14 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
         tokio::spawn(async move { carry_out(&service, &run, request).await }.in_current_span());
     };
     let measured = service.measure(run.id, session.loudness());
-    let end = media::run(socket, &mut session, |_| {}, carry_out).await;
+    let mut moments = Moments::default();
+    let end = media::run(socket, &mut session, |note| moments.note(&note), carry_out).await;
     drop(measured);
     let (report, recording) = session.finish(&end);
     info!(end = ?end, frames_in = report.frames_in, frames_out = report.frames_out, "A stream is over.");
     telemetry::carried(&run.provider, &report);
-    let report = serde_json::to_value(&report).unwrap_or_default();
+    let mut report = serde_json::to_value(&report).unwrap_or_default();
+    report["moments"] = json!(moments.kept);
     let recording = recording.and_then(|recording| keep(&service, run.id, recording));
     closed(&service, &run, &end, report, recording.as_deref()).await;
     if end != SessionEnd::Carrier && profile.after_close != AfterClose::CallEnds {
@@ -146,6 +151,46 @@ impl Service {
     /// How loud a call is, while its stream is carried here.
     pub(crate) fn loudness(&self, run: WorkflowRunId) -> Option<Arc<Loudness>> {
         self.inner.loudness.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+    }
+}
+
+/// How many moments of a stream are kept: more than anybody reads.
+const MOST_MOMENTS: usize = 500;
+
+/// What is worth a mark in a recording, and when it was.
+#[derive(Default)]
+struct Moments {
+    /// When the stream, and with it the recording, began.
+    since: Option<Instant>,
+    kept: Vec<Moment>,
+}
+
+#[derive(Serialize)]
+struct Moment {
+    /// How long after the beginning.
+    at_ms: u64,
+    what: String,
+}
+
+impl Moments {
+    fn note(&mut self, note: &MediaNote) {
+        let what = match note {
+            MediaNote::Started { .. } => {
+                self.since.get_or_insert_with(Instant::now);
+                return;
+            }
+            MediaNote::FirstAudio => return,
+            MediaNote::AgentSays { length } => format!("agent speaks, {}", seconds(*length)),
+            MediaNote::Heard { mark } => format!("heard: {mark}"),
+            MediaNote::Digit => "key pressed".to_owned(),
+            MediaNote::Cleared => "interrupted".to_owned(),
+            MediaNote::AgentHangsUp => "agent hangs up".to_owned(),
+            MediaNote::AgentLost { .. } => "agent lost".to_owned(),
+        };
+        if self.kept.len() < MOST_MOMENTS {
+            let after = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+            self.kept.push(Moment { at_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), what });
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Calls: placing them, looking at them, and what can be done to one that is up.
 
 mod live;
+mod waveform;
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use utoipa::{
 };
 use uuid::Uuid;
 
-pub(super) use live::*;
+pub(super) use {live::*, waveform::*};
 
 use super::{
     auth::Caller,
