@@ -119,7 +119,7 @@ struct Dial {
     /// The numbers that were called last, newest first.
     last: Vec<String>,
     /// The handsets of the sandbox and what they do, if it runs.
-    handsets: Vec<(&'static str, &'static str)>,
+    handsets: Vec<(&'static str, String)>,
     /// The number that rings this browser, if the sandbox runs.
     softphone: Option<&'static str>,
     checklist: Checklist,
@@ -205,8 +205,13 @@ async fn dial(visitor: &Visitor, set_up: &SetUp) -> Result<Dial, PageError> {
         is_ready: set_up.is_ready(),
         from_accounts: set_up.accounts.iter().map(from_account).collect(),
         last,
-        handsets: plan.filter(|_| sandbox_runs).map(|entry| (entry.number, entry.description)).collect(),
+        handsets: plan.filter(|_| sandbox_runs).map(|entry| (entry.number, capitalized(entry.description))).collect(),
         softphone: sandbox_runs.then_some(telephony_sandbox::SOFTPHONE),
         checklist: set_up.checklist(visitor),
     })
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }

@@ -23,8 +23,8 @@ use std::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use telephony_core::{
-    CallEvent, Capability, InboundBinding, InboundUrls, OrganizationId, ProviderContext, ProviderDescriptor,
-    TelephonyError, TelephonyProvider, Timestamp, Url, WorkflowRunId, config, error_chain,
+    CallEvent, Capability, InboundBinding, InboundUrls, OrganizationId, PhoneNumber, ProviderContext,
+    ProviderDescriptor, TelephonyError, TelephonyProvider, Timestamp, Url, WorkflowRunId, config, error_chain,
 };
 use telephony_registry::{Registry, RegistryError};
 use tokio::sync::broadcast;
@@ -39,7 +39,7 @@ pub use serving::Serving;
 use crate::{
     agent::AgentHosts,
     media::Loudness,
-    store::{Account, AccountChange, Appended, NewAccount, PhoneNumberRow, Store, StoreError},
+    store::{Account, AccountChange, Appended, NewAccount, NewNumber, PhoneNumberRow, Store, StoreError},
     telemetry,
 };
 
@@ -375,9 +375,14 @@ impl Service {
         let config = without_provider(config);
         descriptor.build(&config, self.inner.context.clone())?;
         let account_id = account_id(descriptor, &config);
+        let numbers = stated_numbers(descriptor, &config);
+        // Whoever lists numbers to call from has said with the first of them which it is.
+        let default_from = default_from.or_else(|| numbers.first().map(|new| new.number.as_e164().to_owned()));
         let (name, provider) = (name.to_owned(), provider.to_owned());
         let new = NewAccount { name, provider, account_id, default_from, config, default_if_none };
-        Ok(self.store().create_account(owner, new).await?)
+        let account = self.store().create_account(owner, new).await?;
+        self.store().import_numbers(owner, account.id, &numbers).await?;
+        Ok(account)
     }
 
     /// Changes an account. A secret that is sent back masked stays as it is.
@@ -409,8 +414,11 @@ impl Service {
                 Some((config, account_id))
             }
         };
+        let numbers = config.as_ref().map(|(config, _)| stated_numbers(descriptor, config)).unwrap_or_default();
         let change = AccountChange { name, default_from, config };
-        self.store().change_account(owner, id, change).await?.ok_or_else(missing)
+        let account = self.store().change_account(owner, id, change).await?.ok_or_else(missing)?;
+        self.store().import_numbers(owner, id, &numbers).await?;
+        Ok(account)
     }
 
     /// Points the carrier's webhook of a number here, or away from here, where the carrier allows it. What could not be done, and what
@@ -501,6 +509,17 @@ fn account_id(descriptor: &ProviderDescriptor, config: &Value) -> Option<String>
 
 /// The most calls at the same time that an organization may be allowed.
 pub(crate) const MOST_CALLS: u32 = 10_000;
+
+/// The numbers that a configuration lists: whatever field of the provider's is a list of numbers in E.164.
+fn stated_numbers(descriptor: &ProviderDescriptor, config: &Value) -> Vec<NewNumber> {
+    let is_of_numbers = |property: &Value| property.pointer("/items/format").is_some_and(|format| format == "e164");
+    let lists = config::fields_in_order(&descriptor.config_schema())
+        .into_iter()
+        .filter(|(_, property)| is_of_numbers(property))
+        .filter_map(|(field, _)| config.get(&field)?.as_array());
+    let numbers = lists.flatten().filter_map(|text| text.as_str()?.parse::<PhoneNumber>().ok());
+    numbers.map(|number| NewNumber { number, label: None, country: None, provider_id: None }).collect()
+}
 
 /// The longest name that people give something.
 const LONGEST_NAME: usize = 100;

@@ -287,8 +287,9 @@ impl Store {
                          created_at, updated_at)
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
                      ON CONFLICT (configuration_id, number) DO UPDATE
-                     SET label = COALESCE(excluded.label, phone_number.label), country = excluded.country,
-                         provider_id = excluded.provider_id, updated_at = excluded.updated_at
+                     SET label = COALESCE(excluded.label, phone_number.label),
+                         country = COALESCE(excluded.country, phone_number.country),
+                         provider_id = COALESCE(excluded.provider_id, phone_number.provider_id), updated_at = excluded.updated_at
                      RETURNING id",
                 )
                 .bind(id)
