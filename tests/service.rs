@@ -19,12 +19,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Connection;
 use telephony_core::{
-    ProviderContext,
+    CallRef, Direction, ProviderContext, WorkflowRunId,
     http::{HttpPolicy, ReqwestTransport, Transport, TransportError},
 };
 use telephony_gateway::{
     service::{Change, ServiceOptions, Serving},
-    store::{DatabaseUrl, KeyRing, Store},
+    store::{DatabaseUrl, KeyRing, NewRun, Opened, Store},
 };
 use telephony_registry::Registry;
 use telephony_sandbox::{
@@ -156,6 +156,36 @@ fn rang(sandbox: &Sandbox) -> usize {
     sandbox.observations().iter().filter(|seen| matches!(seen, Observation::HandsetRang { .. })).count()
 }
 
+/// Reads parts of a recording, as the players of browsers do.
+async fn a_player_goes_to_a_place(tenant: &Tenant, path: &str, whole: &[u8]) {
+    let ask = async |header: &str, value: &str| {
+        let request = tenant.client.get(format!("{}/api/v1{path}", tenant.base)).bearer_auth(&tenant.token);
+        request.header(header, value).send().await.unwrap()
+    };
+    let length = whole.len();
+    for (range, bytes) in
+        [("bytes=1000-1999", 1_000..2_000), ("bytes=-500", length - 500..length), ("bytes=9-", 9..length)]
+    {
+        let part = ask("range", range).await;
+        assert_eq!(part.status(), 206, "{range}");
+        assert_eq!(part.headers()["content-type"], "audio/wav");
+        let said = format!("bytes {}-{}/{length}", bytes.start, bytes.end - 1);
+        assert_eq!(part.headers()["content-range"], said.as_str());
+        assert_eq!(part.bytes().await.unwrap(), whole[bytes], "{range}");
+    }
+    let none = ask("range", &format!("bytes={length}-")).await;
+    assert_eq!(none.headers()["content-range"], format!("bytes */{length}").as_str());
+    assert_eq!(none.headers()["content-type"], "application/problem+json");
+    assert_eq!(none.status(), 416);
+    let whole_again = ask("accept", "audio/*").await;
+    assert_eq!(
+        (&whole_again.headers()["accept-ranges"], whole_again.status().as_u16()),
+        (&"bytes".parse().unwrap(), 200)
+    );
+    let since = whole_again.headers()["last-modified"].to_str().unwrap().to_owned();
+    assert_eq!(ask("if-modified-since", &since).await.status(), 304);
+}
+
 #[test]
 fn an_outbound_call_of_every_carrier() {
     on_each_database(&impatient(), async |gateway| {
@@ -182,6 +212,7 @@ fn an_outbound_call_of_every_carrier() {
             let wav = gateway.tenant.client.get(format!("{}/api/v1{path}/recording", gateway.tenant.base));
             let wav = wav.bearer_auth(&gateway.tenant.token).send().await.unwrap().bytes().await.unwrap();
             assert!(wav.starts_with(b"RIFF") && wav.len() > 200_000, "{name}: {} bytes", wav.len());
+            a_player_goes_to_a_place(&gateway.tenant, &format!("{path}/recording"), &wav).await;
             assert_eq!(gateway.tenant.post(&format!("{path}/hang-up"), json!({})).await["outcome"], "already_ended");
             sandbox.stop().await;
         })
@@ -808,5 +839,78 @@ fn how_loud_a_call_is_is_told_by_the_gateway_that_carries_it() {
         carries.serving.stop().await;
         follows.serving.stop().await;
         sandbox.stop().await;
+    });
+}
+
+#[test]
+fn all_calls_that_match_are_exported_in_one_file() {
+    on_each_database(&ServiceOptions::default(), async |gateway| {
+        const CALLS: usize = 450;
+        let organization = gateway.store.organizations().await.unwrap()[0].id;
+        let workflow =
+            gateway.tenant.post("/workflows", json!({"name": "a \"b\", c", "agent": {"type": "echo"}})).await;
+        let sandbox = Sandbox::start(registered()[0], quick()).await.unwrap();
+        let account = gateway.account(&sandbox).await;
+        for n in 0..CALLS {
+            let new = NewRun {
+                id: WorkflowRunId::generate(),
+                organization,
+                workflow: Some(workflow["id"].as_str().unwrap().parse().unwrap()),
+                configuration: account.parse().unwrap(),
+                provider: "toy".to_owned(),
+                direction: Direction::Inbound,
+                from: if n == 0 { "=HYPERLINK(\"x\")".to_owned() } else { format!("+120255{n:05}") },
+                to: TALKS.to_owned(),
+                call: CallRef::unnamed(),
+                options: json!({}),
+                idempotency: None,
+                lease: Duration::ZERO,
+            };
+            assert!(matches!(gateway.store.open_run(&new).await.unwrap(), Opened::New(_)));
+        }
+        let theirs = another_tenant(&gateway).await;
+        let fetch = async |tenant: &Tenant, query: &str| {
+            let request = tenant.client.get(format!("{}/api/v1/calls/export{query}", tenant.base));
+            let response = request.bearer_auth(&tenant.token).send().await.unwrap();
+            assert_eq!(response.status(), 200);
+            let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+            (header("content-type"), header("content-disposition"), response.text().await.unwrap())
+        };
+        let mut listed: Vec<Value> = Vec::new();
+        let mut next = String::new();
+        loop {
+            let page = gateway.tenant.get(&format!("/calls?limit=200{next}")).await;
+            listed.extend(page["calls"].as_array().unwrap().iter().cloned());
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            next = format!("&cursor={cursor}");
+        }
+        assert_eq!(listed.len(), CALLS);
+
+        let (kind, disposition, text) = fetch(&gateway.tenant, "?format=json").await;
+        assert_eq!((kind.as_str(), disposition.as_str()), ("application/json", r#"attachment; filename="calls.json""#));
+        assert_eq!(serde_json::from_str::<Vec<Value>>(&text).unwrap(), listed);
+        let (kind, disposition, text) = fetch(&gateway.tenant, "").await;
+        assert!(kind.starts_with("text/csv"), "{kind}");
+        assert_eq!(disposition, r#"attachment; filename="calls.csv""#);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let columns = "id,created_at,ended_at,direction,from,to,provider,configuration,workflow,status,reason,duration_secs,\
+                       cost_state,cost_amount,cost_currency,has_recording";
+        assert_eq!(text.split("\r\n").next(), Some(columns));
+        let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        assert_eq!(rows.len(), CALLS);
+        let name = sandbox.simulator().provider().display_name();
+        for (row, call) in rows.iter().zip(&listed) {
+            let text = |field: &str| call[field].as_str().unwrap();
+            assert_eq!((&row[0], &row[1], &row[5]), (text("id"), text("created_at"), TALKS));
+            assert_eq!((&row[7], &row[8], &row[12], &row[15]), (name, "a \"b\", c", "pending", "false"));
+        }
+        assert_eq!((&rows[0][4], &rows[CALLS - 1][4]), ("+12025500449", "'=HYPERLINK(\"x\")"));
+
+        let (_, _, text) = fetch(&gateway.tenant, "?number=00449").await;
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert_eq!(fetch(&theirs, "").await.2, format!("{columns}\r\n"));
+        assert_eq!(fetch(&theirs, "?format=json").await.2, "[]");
+        sandbox.stop().await;
+        gateway.serving.stop().await;
     });
 }

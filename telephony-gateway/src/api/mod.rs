@@ -99,6 +99,7 @@ fn documented() -> (Router<Service>, utoipa::openapi::OpenApi) {
         .routes(routes!(calls::initiate))
         .routes(routes!(calls::list))
         .routes(routes!(calls::live_all))
+        .routes(routes!(calls::export))
         .routes(routes!(calls::read))
         .routes(routes!(calls::events))
         .routes(routes!(calls::live))

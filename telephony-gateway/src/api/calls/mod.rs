@@ -1,30 +1,33 @@
 //! Calls: placing them, looking at them, and what can be done to one that is up.
 
+mod export;
 mod live;
 mod waveform;
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use axum::{
     Json as Answer,
     body::Body,
-    extract::State,
-    response::{IntoResponse, Response},
+    extract::{Request, State},
+    response::{AppendHeaders, IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use telephony_core::{
-    Address, CallCost, CallStatus, DigitSequence, Direction, HangUp, LegOwner, MachineDetection, Timestamp,
+    Address, CallCost, CallStatus, DigitSequence, Direction, HangUp, LegOwner, MachineDetection, Timestamp, error_chain,
 };
 use time::format_description::well_known::Rfc3339;
+use tower_http::services::ServeFile;
+use tracing::error;
 use utoipa::{
     IntoParams, ToSchema,
     openapi::schema::{Object, ObjectBuilder, SchemaType, Type},
 };
 use uuid::Uuid;
 
-pub(super) use {live::*, waveform::*};
+pub(super) use {export::*, live::*, waveform::*};
 
 use super::{
     auth::Caller,
@@ -532,21 +535,54 @@ pub(super) async fn cost(
     Ok(Answer(Cost::of(&found(&service, caller, id).await?)))
 }
 
-/// Fetches the recording of a call: a WAV file, left the caller, right what the caller heard.
-#[utoipa::path(get, operation_id = "read_recording", path = "/calls/{id}/recording", tag = "calls", params(("id" = Uuid, Path, description = "The call")), responses(
+/// What a recording is.
+const WAV: &str = "audio/wav";
+
+/// Fetches the recording of a call: a WAV file, left the caller, right what the caller heard. A part of it is had with `Range`, as players
+/// do to go to a place in it.
+#[utoipa::path(get, operation_id = "read_recording", path = "/calls/{id}/recording", tag = "calls", params(
+    ("id" = Uuid, Path, description = "The call"),
+    ("Range" = Option<String>, Header, description = "Which bytes of it, such as `bytes=0-1023`; all if absent"),
+), responses(
     (status = 200, description = "The recording", content_type = "audio/wav"),
+    (status = 206, description = "The part of it that was asked for; `content-range` says which", content_type = "audio/wav"),
+    (status = 304, description = "It is as it was, going by `if-modified-since`"),
     (status = 404, description = "There is none", body = Problem),
+    (status = 416, description = "It has no such part; `content-range` says how long it is", body = Problem),
 ))]
 pub(super) async fn recording(
     State(service): State<Service>,
     caller: Caller,
     Path(id): Path<Uuid>,
-) -> Result<Response<Body>, Problem> {
+    request: Request,
+) -> Result<Response, Problem> {
     let run = found(&service, caller, id).await?;
     let missing = || Problem::not_found("recording");
     let name = run.recording.ok_or_else(missing)?;
     let folder = service.options().recordings.clone().ok_or_else(missing)?;
     // It lies with the gateway that carried the call.
-    let bytes = tokio::fs::read(folder.join(name)).await.map_err(|_| missing())?;
-    Ok(([(header::CONTENT_TYPE, "audio/wav")], bytes).into_response())
+    let served = ServeFile::new(folder.join(name)).try_call(request).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => missing(),
+        _ => {
+            error!(error = error_chain(&error), "A recording could not be read.");
+            let detail = "the recording could not be read; the log says more";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", detail)
+        }
+    })?;
+    match served.status() {
+        StatusCode::NOT_FOUND => Err(missing()),
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            let detail = "the recording has no such part; content-range says how long it is";
+            let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "No such part", detail);
+            let length = served.headers().get(header::CONTENT_RANGE).cloned();
+            Ok((AppendHeaders(length.map(|length| (header::CONTENT_RANGE, length))), problem).into_response())
+        }
+        _ => {
+            let (mut head, body) = served.into_parts();
+            if head.headers.contains_key(header::CONTENT_TYPE) {
+                head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(WAV));
+            }
+            Ok(Response::from_parts(head, Body::new(body)))
+        }
+    }
 }
