@@ -107,6 +107,27 @@ fn an_account_from_typing_it_in_to_deleting_it() {
 }
 
 #[test]
+fn the_numbers_that_an_account_lists_are_called_from() {
+    with_two_tenants(async |ours, _| {
+        let (_sandbox, mut body) = carrier("main").await;
+        body["config"]["phone_numbers"] = json!(["+12025550142", "+12025550141"]);
+        let created = ours.post("/telephony/configurations", body.clone()).await;
+        assert_eq!(created["default_from"], "+12025550142", "the first is the default");
+        let numbers = async || {
+            let listed = ours.get("/telephony/phone-numbers").await;
+            let listed = listed.as_array().unwrap().iter();
+            listed.map(|number| number["number"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers().await, ["+12025550141", "+12025550142"]);
+        body["config"]["phone_numbers"] = json!(["+12025550143"]);
+        let path = format!("/telephony/configurations/{}", created["id"].as_str().unwrap());
+        let (_, changed) = ours.ask(Method::PATCH, &path, Some(json!({"config": body["config"]}))).await;
+        assert_eq!(changed["default_from"], "+12025550142", "what was chosen before stays");
+        assert_eq!(numbers().await, ["+12025550141", "+12025550142", "+12025550143"]);
+    });
+}
+
+#[test]
 fn a_wrong_request_names_the_field_and_changes_nothing() {
     with_two_tenants(async |ours, _| {
         let (_sandbox, body) = carrier("main").await;

@@ -111,6 +111,7 @@ mod tests {
             account_id: None,
             default_from: None,
             config: json!({}),
+            default_if_none: true,
         };
         let configuration = store.create_account(organization, account).await.unwrap().id;
         let new = NewRun {
