@@ -1,5 +1,6 @@
 //! Tests across crates stand beside this file, one file a theme. What several of them need is here.
 
+pub mod browser;
 pub mod postgres;
 pub mod tenant;
 
