@@ -1,0 +1,82 @@
+//! A gateway, and a browser that is signed in to it.
+
+use std::{net::Ipv4Addr, ops::Deref, path::Path, time::Duration};
+
+use telephony_core::{OrganizationId, ProviderContext};
+use telephony_gateway::{
+    service::{ServiceOptions, Serving},
+    store::{DatabaseUrl, KeyRing, Store},
+};
+use telephony_registry::Registry;
+use tests::{browser::Browser, tenant::Tenant};
+
+/// Whether the simulated carriers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sandbox {
+    Yes,
+    No,
+}
+
+/// A gateway with one organization, and a browser that is signed in as that. What a [`Browser`] can do, it can.
+pub(crate) struct Pages {
+    browser: Browser,
+    /// The organization, through the API.
+    pub(crate) tenant: Tenant,
+    pub(crate) organization: OrganizationId,
+    pub(crate) store: Store,
+    pub(crate) serving: Serving,
+}
+
+impl Pages {
+    /// Starts both, and signs in.
+    pub(crate) async fn start(sandbox: Sandbox) -> Self {
+        let pages = Self::signed_out(sandbox, None).await;
+        pages.sign_in().await;
+        pages
+    }
+
+    /// Starts both, with a WAV file that the browser's microphone hears, and signs in.
+    pub(crate) async fn start_talking(sandbox: Sandbox, microphone: &Path) -> Self {
+        let pages = Self::signed_out(sandbox, Some(microphone)).await;
+        pages.sign_in().await;
+        pages
+    }
+
+    /// Starts both. Nobody is signed in.
+    pub(crate) async fn signed_out(sandbox: Sandbox, microphone: Option<&Path>) -> Self {
+        let store = Store::open(&DatabaseUrl::Memory, KeyRing::generate()).await.unwrap();
+        let (registry, context) = (Registry::linked().unwrap(), ProviderContext::network().unwrap());
+        let (listen, options) = ((Ipv4Addr::LOCALHOST, 0).into(), ServiceOptions::default());
+        let serving = Serving::start(store.clone(), registry, context, listen, None, options).await.unwrap();
+        let organization = store.create_organization("ours", 5).await.unwrap().id;
+        let token = store.create_api_token(organization, "test").await.unwrap().token.expose().to_owned();
+        if sandbox == Sandbox::Yes {
+            serving.service().start_sandbox(organization).await.unwrap();
+        }
+        let base = format!("http://{}", serving.address());
+        let browser = Browser::start(&base, microphone).await;
+        Self { browser, tenant: Tenant::new(base, token), organization, store, serving }
+    }
+
+    /// Opens a sign-in link, as the gateway prints it.
+    pub(crate) async fn sign_in(&self) {
+        let link = self.store.create_sign_in_token(self.organization, Duration::from_secs(60)).await.unwrap();
+        self.browser.open(&format!("/sign-in/{}", link.expose())).await;
+        self.browser.wait_path("/").await;
+    }
+
+    /// Ends both. Nothing in the browser may have gone wrong.
+    pub(crate) async fn end(self) {
+        self.browser.end().await;
+        self.serving.service().stop_sandbox().await;
+        self.serving.stop().await;
+    }
+}
+
+impl Deref for Pages {
+    type Target = Browser;
+
+    fn deref(&self) -> &Browser {
+        &self.browser
+    }
+}

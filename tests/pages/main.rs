@@ -1,0 +1,6 @@
+//! What people see of the gateway, in a browser.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod gateway;
+mod harness;
