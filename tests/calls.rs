@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use telephony_core::{CallCost, PhoneNumber, ProviderContext, TelephonyProvider, audio::AudioFormat};
-use telephony_gateway::{CallOrder, CallOutcome, CallReport, PlaceCallError, place_call, server::Gateway};
+use telephony_gateway::{CallOrder, CallOutcome, CallReport, Gateway, PlaceCallError, place_call};
 use telephony_registry::Registry;
 use telephony_sandbox::{
     DIAL_PLAN, Faults, Observation, RestFault, Sandbox, SandboxOptions, SimulatorDescriptor, WebhookFaults,
@@ -170,5 +170,36 @@ fn a_carrier_that_stumbles_is_asked_again() {
         // The dial is refused for its rate, then accepted.
         let report = call(simulator, 6, Faults::none().with_rest(RestFault::Status(429))).await.unwrap();
         assert_eq!(report.outcome, CallOutcome::Completed);
+    });
+}
+
+/// A gateway for the calls of one program is there for carriers, and nobody else is answered.
+#[test]
+fn a_gateway_of_one_program_answers_carriers_only_and_remembers_its_calls() {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let gateway = Gateway::start(([127, 0, 0, 1], 0).into(), None).await.unwrap();
+        let status = async |path: &str| {
+            reqwest::get(format!("http://{}{path}", gateway.address())).await.unwrap().status().as_u16()
+        };
+        assert_eq!(status("/healthz").await, 200);
+        for path in ["/api/v1/organization", "/docs", "/sign-in/x", "/api/v1/telephony/acme/events/nonsense"] {
+            assert_eq!(status(path).await, 404, "{path}");
+        }
+        let sandbox = Sandbox::start(telephony_sandbox::registered()[0], SandboxOptions::default()).await.unwrap();
+        let context = ProviderContext::network().unwrap();
+        let provider = Registry::linked().unwrap().build(&sandbox.account(), context).unwrap();
+        let to: PhoneNumber = DIAL_PLAN[1].number.parse().unwrap();
+        let mut told = Vec::new();
+        let mut progress = |line: &telephony_gateway::TimelineEntry| told.push(line.event.clone());
+        let report =
+            place_call(&gateway, provider, CallOrder::to(to), &mut progress, std::future::pending()).await.unwrap();
+        assert_eq!((report.outcome, &told[..2]), (CallOutcome::Busy, &["dial".to_owned(), "accepted".to_owned()][..]));
+        let store = gateway.service().store();
+        let owner = store.organizations().await.unwrap().remove(0).id;
+        let runs = store.runs(owner, &telephony_gateway::store::RunFilter::default(), 10).await.unwrap().runs;
+        assert_eq!((runs.len(), runs[0].call.to_string()), (1, report.call_id));
+        assert!(!store.events(runs[0].id).await.unwrap().is_empty());
+        sandbox.stop().await;
+        gateway.stop().await;
     });
 }

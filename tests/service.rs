@@ -479,6 +479,56 @@ fn a_webhook_that_is_not_genuine_is_refused_and_changes_nothing() {
     });
 }
 
+/// The routes that carriers ask, asked by strangers.
+#[test]
+fn what_is_of_no_call_is_not_found_and_a_media_token_opens_one_socket() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        let simulator = registered()[0];
+        let sandbox = Sandbox::start(simulator, quick().with_ring(Duration::from_secs(20))).await.unwrap();
+        let account = gateway.account(&sandbox).await;
+        let call = gateway.dial(&account, &workflow, TALKS).await;
+        let run = call["id"].as_str().unwrap();
+        let told = sandbox.wait_for(|seen| matches!(seen, Observation::WebhookSent { .. })).await;
+        let Observation::WebhookSent { request: genuine, .. } = told else { unreachable!() };
+        let (base, name) = (&gateway.tenant.base, simulator.provider().name());
+        let send = async |path: String, body: Option<Vec<u8>>| {
+            let mut request = (*genuine).clone();
+            *request.uri_mut() = format!("{base}/api/v1/telephony/{path}").parse().unwrap();
+            if let Some(body) = body {
+                request.headers_mut().remove(http::header::CONTENT_LENGTH);
+                *request.body_mut() = body.into();
+            }
+            let request = reqwest::Request::try_from(request).unwrap();
+            gateway.tenant.client.execute(request).await.unwrap().status().as_u16()
+        };
+        assert_eq!(send(format!("{name}/events/{}", uuid::Uuid::now_v7()), None).await, 404);
+        assert_eq!(send(format!("{name}/events/nonsense"), None).await, 404);
+        assert_eq!(send(format!("nonesuch/events/{run}"), None).await, 404);
+        assert_eq!(send(format!("{name}/events/{run}"), Some(vec![b'x'; 256 * 1024 + 1])).await, 413, "unread");
+
+        let token = async || {
+            let token = gateway.store.issue_media_token(run.parse().unwrap(), Duration::from_secs(60)).await.unwrap();
+            token.expose().to_owned()
+        };
+        let connect = async |token: &str| {
+            let url = format!("{base}/api/v1/telephony/ws/none/none/{run}/{token}").replace("http://", "ws://");
+            match tokio_tungstenite::connect_async(url).await {
+                Ok(_) => 101,
+                Err(tokio_tungstenite::tungstenite::Error::Http(refused)) => refused.status().as_u16(),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        assert_eq!(connect("0000").await, 403, "it was never given out");
+        let first = token().await;
+        assert_eq!(connect(&first).await, 101);
+        assert_eq!(connect(&first).await, 403, "it has been used");
+        assert_eq!(connect(&token().await).await, 403, "the call has had its stream");
+        sandbox.stop().await;
+        gateway.serving.stop().await;
+    });
+}
+
 #[test]
 fn no_call_outlives_the_longest() {
     let options = ServiceOptions { max_call_duration: Duration::from_millis(1_500), ..impatient() };

@@ -11,10 +11,9 @@ use std::{error::Error, f32::consts::TAU, time::Duration};
 
 use telephony_core::{PhoneNumber, ProviderContext};
 use telephony_gateway::{
-    AgentChoice, CallOrder,
+    AgentChoice, CallOrder, Gateway,
     agent::{AGENT_RATE_HZ, AgentEvent, AgentLine, CallAgent},
     place_call,
-    server::Gateway,
 };
 use telephony_sandbox::{Sandbox, SandboxOptions};
 

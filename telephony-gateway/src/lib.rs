@@ -11,10 +11,9 @@
 //! | [`api`] | the HTTP interface under `/api/v1`, and its description |
 //! | `pages` | what an operator sees in a browser: accounts, workflows, calls |
 //! | [`telemetry`] | what is counted for whoever watches |
-//! | [`server`] | the listener of a program that places single calls, without a store |
-//! | [`ledger`], [`reducer`] | what happened to a call, and what that adds up to |
+//! | [`reducer`] | what the events of a call add up to |
 //! | [`media`], [`agent`] | a call's audio without a socket, and who hears and speaks it |
-//! | [`place_call`](place_call()) | one outbound call from dialling to the bill |
+//! | [`Gateway`], [`place_call`](place_call()) | single calls from dialling to the bill, remembered in memory |
 //! | [`run`] | the program `telephony` |
 //!
 //! A gateway with a provider of your own is a program of a few lines: name the crate, so that it is linked, and run.
@@ -31,18 +30,17 @@
 pub mod agent;
 pub mod api;
 mod cli;
-pub mod ledger;
 pub mod media;
 mod pages;
 mod place_call;
 pub mod reducer;
-pub mod server;
 pub mod service;
 pub mod store;
 pub mod telemetry;
 mod timeline;
-mod token;
 
 pub use cli::run;
-pub use place_call::{AgentChoice, CallOrder, CallOutcome, CallReport, CustomAgent, PlaceCallError, place_call};
+pub use place_call::{
+    AgentChoice, CallOrder, CallOutcome, CallReport, CustomAgent, Gateway, PlaceCallError, place_call,
+};
 pub use timeline::TimelineEntry;

@@ -1,37 +1,35 @@
 //! One outbound call from dialling to the bill.
 
-use std::{
-    fmt,
-    future::Future,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use serde::Serialize;
+use serde_json::json;
 use telephony_core::{
-    Address, AnsweredBy, CallCost, CallEvent, CallEventKind, CallRef, CallSnapshot, CallState, CallStatus, Capability,
-    DigitSequence, Direction, MachineDetection, OutboundCall, Refusal, StatusChange, TelephonyError, TelephonyProvider,
-    Timestamp,
+    Address, AnsweredBy, CallCost, CallRef, CallStatus, DigitSequence, Direction, MachineDetection, OrganizationId,
+    OutboundCall, ProviderContext, Refusal, TelephonyError, TelephonyProvider, Url, WorkflowRunId,
     audio::{Pcm, StereoRecorder},
     error_chain,
 };
+use telephony_registry::Registry;
 use tokio::{
-    sync::{mpsc, watch},
-    time::{sleep, timeout},
+    sync::{broadcast::error::RecvError, mpsc},
+    time::timeout,
 };
 use tracing::warn;
 
 use crate::{
-    agent::{AgentCall, AgentError, CallAgent, Dialogue, Echo, PlayOut, WebSocketAgent, WebSocketAgentConfig},
-    ledger::RunRecord,
+    agent::{AgentError, CallAgent, Dialogue, Echo, PlayOut, WebSocketAgent, WebSocketAgentConfig},
     media::MediaReport,
-    server::{Gateway, MediaState, NewRun, Run},
+    service::{GatewayError, Service, ServiceError, ServiceOptions, Serving, attended::Attended},
+    store::{DatabaseUrl, KeyRing, NewRun, Opened, Store, StoreError, StoredRun},
     timeline::{Timeline, TimelineEntry, as_milliseconds},
 };
 
-/// How often the carrier is asked where the call stands, for the case that its webhooks do not come.
-const ASK_EVERY: Duration = Duration::from_secs(5);
+/// How long nothing may be heard of a call before the carrier is asked where it stands, for the case that its webhooks do not come.
+const ASK_AFTER: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether that, or a price, is to be asked for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How long an ended call's stream may take to close.
 const STREAM_CLOSES: Duration = Duration::from_secs(5);
@@ -44,6 +42,52 @@ const UNKNOWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long to wait for the end of a call that was told to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// A gateway for the calls of one program: a [`Service`] that remembers them in memory, and answers carriers only. Dropping it closes it.
+#[derive(Debug)]
+pub struct Gateway {
+    serving: Serving,
+    owner: OrganizationId,
+}
+
+impl Gateway {
+    /// Listens. `public_url` is where carriers reach it, a path allowed; without one they must be on this machine.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`].
+    pub async fn start(listen: SocketAddr, public_url: Option<Url>) -> Result<Self, GatewayError> {
+        let store = Store::open(&DatabaseUrl::Memory, KeyRing::generate()).await?;
+        let owner = store.create_organization("one program", u32::MAX).await?.id;
+        let options = ServiceOptions { ask_after: ASK_AFTER, reconcile_every: LOOK_EVERY, ..ServiceOptions::default() };
+        let (registry, context) = (Registry::linked()?, ProviderContext::network()?);
+        let serving = Serving::start_for_carriers(store, registry, context, listen, public_url, options).await?;
+        Ok(Self { serving, owner })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.serving.address()
+    }
+
+    /// Where carriers reach it.
+    #[must_use]
+    pub fn public_url(&self) -> &Url {
+        self.service().public_url()
+    }
+
+    /// What it runs on: its store has the calls that were placed and their ledgers.
+    #[must_use]
+    pub fn service(&self) -> &Service {
+        self.serving.service()
+    }
+
+    /// Takes no new requests, and finishes those that are under way.
+    pub async fn stop(self) {
+        self.serving.stop().await;
+    }
+}
 
 /// A call to place through a gateway.
 #[derive(Debug)]
@@ -237,6 +281,24 @@ pub enum PlaceCallError {
     /// The agent cannot be had: its recording, or its configuration.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// The gateway failed. A call may be up.
+    #[error(transparent)]
+    Service(ServiceError),
+}
+
+impl From<ServiceError> for PlaceCallError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Telephony(error) => Self::Telephony(error),
+            other => Self::Service(other),
+        }
+    }
+}
+
+impl From<StoreError> for PlaceCallError {
+    fn from(error: StoreError) -> Self {
+        Self::Service(error.into())
+    }
 }
 
 /// Places a call and follows it to its end and its price.
@@ -258,17 +320,38 @@ pub async fn place_call(
         Some(from) => from,
         None => first_number(provider.as_ref()).await?,
     };
+    let (service, owner, id) = (gateway.service(), gateway.owner, WorkflowRunId::generate());
+    let account = service.add_provider(owner, provider.clone()).await?;
+    let call = outbound_call(&order, from, service.call_urls(&account.provider, None, owner, id, "none"));
+    let longest = service.longest(order.time_limit);
+    let new = NewRun {
+        id,
+        organization: owner,
+        workflow: None,
+        configuration: account.id,
+        provider: account.provider,
+        direction: Direction::Outbound,
+        from: call.from.as_str().to_owned(),
+        to: call.to.as_str().to_owned(),
+        call: CallRef::unnamed(),
+        options: json!({"record": order.record, "max_duration_secs": longest.as_secs()}),
+        idempotency: None,
+        lease: service.options().lease,
+    };
+    let run = match service.store().open_run(&new).await? {
+        Opened::New(run) | Opened::Existing(run) => *run,
+        Opened::NoSlot { limit } => return Err(ServiceError::NoSlot { limit }.into()),
+        Opened::KeyReused => unreachable!("the call has no key"),
+    };
     let (timeline, lines) = Timeline::start();
-    let agent = order.agent.clone();
-    let call =
-        AgentCall::new(provider.descriptor().name(), Direction::Outbound).between(from.clone(), order.to.clone());
-    let new = NewRun { agent: Arc::new(move || agent.make()), call, record: order.record, timeline };
-    let run = gateway.open_run(provider, new);
-    let call = outbound_call(&order, from, gateway.urls(&run));
+    let agent = order.agent;
+    let attending = service.attend(id, Arc::new(move || agent.make()), timeline);
     let mut lines = Lines { lines, seen: Vec::new(), progress };
-    let follow = follow(gateway, &run, &call, &mut lines, stop).await;
+    let followed = Following { service, attended: &attending.call, provider: &provider, run: run.id };
+    let outcome = followed.to_the_end(run, call, &mut lines, stop).await;
     lines.read();
-    follow.map(|(record, cost)| report(&run, &record, cost, lines.seen))
+    let (run, cost) = outcome?;
+    Ok(report(provider.as_ref(), &attending.call, &run, cost, lines.seen))
 }
 
 async fn first_number(provider: &dyn TelephonyProvider) -> Result<Address, PlaceCallError> {
@@ -320,163 +403,136 @@ impl Lines<'_> {
     }
 }
 
-async fn follow(
-    gateway: &Gateway,
-    run: &Run,
-    call: &OutboundCall,
-    lines: &mut Lines<'_>,
-    stop: impl Future<Output = ()> + Send,
-) -> Result<(RunRecord, Option<CallCost>), PlaceCallError> {
-    let provider = run.provider.as_ref();
-    run.timeline.note("rest", "dial", format!("{} from {}", call.to, call.from));
-    let ledger = gateway.ledger();
-    // The run was opened by the caller and is not forgotten while this gateway lives.
-    let Ok(mut record) = ledger.watch(run.id) else { unreachable!("an open run is in the ledger") };
-    match lines.until(provider.initiate_call(call)).await {
-        Ok(accepted) => {
-            run.timeline.note("rest", "accepted", format!("{:?}, call {}", accepted.raw_status, accepted.call));
-            if ledger.learn(run.id, &accepted.call).is_err() {
-                warn!(run = %run.id, "A run is not in the ledger any more.");
-            }
-        }
-        // It may ring already. To dial again could call somebody twice; if it rings, the carrier will tell.
-        Err(unknown @ TelephonyError::OutcomeUnknown { .. }) => {
-            run.timeline.note("gateway", "outcome unknown", "waiting for the carrier to report the call");
-            let told = async { record.wait_for(|record| record.call.id().is_some()).await.map(|_| ()) };
-            if !matches!(lines.until(timeout(UNKNOWN_WITHIN, told)).await, Ok(Ok(_))) {
-                return Err(unknown.into());
-            }
-        }
-        Err(error) => return Err(error.into()),
-    }
-
-    let mut stop = pin!(stop);
-    tokio::select! {
-        () = lines.until(ended(gateway, run, &mut record)) => {}
-        () = &mut stop => {
-            run.timeline.note("gateway", "stopped", "the call is hung up");
-            // Taken out first: what is borrowed across a request keeps the ledger from writing meanwhile.
-            let call = record.borrow().call.clone();
-            hang_up(provider, &call).await;
-            if lines.until(timeout(ENDS_WITHIN, ended(gateway, run, &mut record))).await.is_err() {
-                warn!(run = %run.id, "A call was told to end, and its end was not reported in time.");
-            }
-        }
-    }
-    let mut media = run.media.subscribe();
-    let closed = async { media.wait_for(|state| *state != MediaState::Open).await.map(|_| ()) };
-    if !matches!(lines.until(timeout(STREAM_CLOSES, closed)).await, Ok(Ok(()))) {
-        warn!(run = %run.id, "The call is over, and its stream has not been closed.");
-    }
-    let cost = lines.until(price(run, &mut record)).await;
-    let record = record.borrow().clone();
-    Ok((record, cost))
+/// A call that is followed.
+struct Following<'a> {
+    service: &'a Service,
+    attended: &'a Attended,
+    provider: &'a Arc<dyn TelephonyProvider>,
+    run: WorkflowRunId,
 }
 
-/// Waits for the end of the call: by webhook, or by asking, should they not come.
-async fn ended(gateway: &Gateway, run: &Run, record: &mut watch::Receiver<RunRecord>) {
-    loop {
-        let is_over = |record: &RunRecord| record.summary.status.is_some_and(CallStatus::is_terminal);
-        // Reported, or nobody is left to report it.
-        if timeout(ASK_EVERY, record.wait_for(is_over)).await.is_ok() {
-            return;
-        }
-        let call = record.borrow().call.clone();
-        match run.provider.get_call_status(&call).await {
-            Ok(snapshot) => learn(gateway, run, snapshot),
-            Err(error) => {
-                warn!(run = %run.id, error = error_chain(&error), "The carrier does not say where a call stands.");
-            }
-        }
-    }
-}
-
-/// Writes down what the carrier said when asked, as an event like those that it reports by itself.
-fn learn(gateway: &Gateway, run: &Run, snapshot: CallSnapshot) {
-    let status = match snapshot.state {
-        CallState::Status(status) => status,
-        CallState::Over => CallStatus::Completed,
-        _ => return,
-    };
-    let known = gateway.ledger().watch(run.id).ok().and_then(|record| record.borrow().summary.status);
-    if known >= Some(status) {
-        return;
-    }
-    let key = format!("asked:{status}");
-    let change = StatusChange::new(Some(status), snapshot.raw_status).with_duration(snapshot.duration);
-    let event = CallEvent::new(snapshot.call, key, CallEventKind::Status(change));
-    let appended = gateway.ledger().append(run.id, vec![event], Timestamp::now_utc(), |_, new| {
-        if new {
-            run.timeline.note("rest", "status asked", status.to_string());
-        }
-    });
-    if appended.is_err() {
-        warn!(run = %run.id, "A run is not in the ledger any more.");
-    }
-}
-
-async fn hang_up(provider: &dyn TelephonyProvider, call: &CallRef) {
-    if let Err(error) = provider.hang_up(call).await {
-        warn!(error = error_chain(&error), "The call could not be hung up.");
-    }
-}
-
-/// Asks for the price, ever less often, until there is one. `None` where the carrier does not tell prices.
-async fn price(run: &Run, record: &mut watch::Receiver<RunRecord>) -> Option<CallCost> {
-    let provider = run.provider.as_ref();
-    if let Some(reported @ CallCost::Rated { .. }) = record.borrow().summary.cost.clone() {
-        return Some(reported);
-    }
-    if !provider.descriptor().capabilities().has(Capability::CallCost) {
-        return record.borrow().summary.cost.clone();
-    }
-    let until = Instant::now() + RATED_WITHIN;
-    let mut pause = Duration::from_millis(250);
-    // A call that was never answered may never be rated: it is asked for once.
-    let was_answered = record.borrow().summary.answered;
-    loop {
-        let call = record.borrow().call.clone();
-        match provider.get_call_cost(&call).await {
-            Ok(cost @ CallCost::Rated { .. }) => {
-                run.timeline.note("rest", "cost", cost.to_string());
-                return Some(cost);
-            }
-            Ok(cost) if !was_answered || Instant::now() + pause > until => return Some(cost),
+impl Following<'_> {
+    /// Dials it, and returns what is known of it once it is over and everything about it has been waited for.
+    async fn to_the_end(
+        &self,
+        run: StoredRun,
+        call: OutboundCall,
+        lines: &mut Lines<'_>,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(StoredRun, Option<CallCost>), PlaceCallError> {
+        let timeline = &self.attended.timeline;
+        match lines.until(self.service.dial(&run, self.provider.clone(), call)).await?.1 {
             Ok(_) => {}
-            Err(error) => {
-                warn!(run = %run.id, error = error_chain(&error), "The carrier does not say what a call costs.");
-                return None;
+            // It may ring already. To dial again could call somebody twice; if it rings, the carrier will tell.
+            Err(unknown @ TelephonyError::OutcomeUnknown { .. }) => {
+                timeline.note("gateway", "outcome unknown", "waiting for the carrier to report the call");
+                let told = self.until(|run| run.call.id().is_some());
+                match lines.until(timeout(UNKNOWN_WITHIN, told)).await {
+                    Ok(told) => told?,
+                    Err(_) => return Err(unknown.into()),
+                };
+            }
+            Err(error) => return Err(error.into()),
+        }
+
+        let mut stop = pin!(stop);
+        tokio::select! {
+            ended = lines.until(self.until(|run| run.is_over)) => ended?,
+            () = &mut stop => {
+                timeline.note("gateway", "stopped", "the call is hung up");
+                self.hang_up(&run).await;
+                match lines.until(timeout(ENDS_WITHIN, self.until(|run| run.is_over))).await {
+                    Ok(ended) => ended?,
+                    Err(_) => {
+                        warn!(run = %self.run, "A call was told to end, and its end was not reported in time.");
+                        self.now().await?
+                    }
+                }
+            }
+        };
+        let closed = self.until(|run| run.media_state != "open");
+        let run = match lines.until(timeout(STREAM_CLOSES, closed)).await {
+            Ok(closed) => closed?,
+            Err(_) => {
+                warn!(run = %self.run, "The call is over, and its stream has not been closed.");
+                self.now().await?
+            }
+        };
+        let run = lines.until(self.priced(run)).await?;
+        let cost = match run.cost_state.as_str() {
+            "pending" | "given_up" => Some(CallCost::Pending),
+            _ => run.summary.cost.clone(),
+        };
+        Ok((run, cost))
+    }
+
+    async fn hang_up(&self, run: &StoredRun) {
+        if let Err(error) = self.service.hang_up(run.organization, run.id).await {
+            warn!(run = %self.run, error = error_chain(&error), "The call could not be hung up.");
+        }
+    }
+
+    /// Waits for the price, which the service asks for. A call that was never answered may never be rated: it is asked for once.
+    async fn priced(&self, run: StoredRun) -> Result<StoredRun, PlaceCallError> {
+        if !run.is_over {
+            return Ok(run);
+        }
+        if !run.summary.answered {
+            if let Err(error) = self.service.ask_price(run).await {
+                warn!(run = %self.run, error = error_chain(&error), "The carrier does not say what a call costs.");
+            }
+            return self.now().await;
+        }
+        match timeout(RATED_WITHIN, self.until(|run| run.cost_state != "pending")).await {
+            Ok(priced) => priced,
+            Err(_) => self.now().await,
+        }
+    }
+
+    async fn now(&self) -> Result<StoredRun, PlaceCallError> {
+        let run = self.service.store().run(self.run).await?;
+        Ok(run.ok_or(ServiceError::NotFound { what: "call" })?)
+    }
+
+    /// Waits until the call is as wanted.
+    async fn until(&self, wanted: impl Fn(&StoredRun) -> bool) -> Result<StoredRun, PlaceCallError> {
+        let mut changes = self.service.changes();
+        loop {
+            let run = self.now().await?;
+            if wanted(&run) {
+                return Ok(run);
+            }
+            loop {
+                match changes.recv().await {
+                    Ok(change) if !change.concerns(self.run) => {}
+                    // Of this call, or some were missed. The sender lives as long as the service.
+                    Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => break,
+                }
             }
         }
-        // The carrier may say it by itself meanwhile.
-        let told = |record: &RunRecord| matches!(record.summary.cost, Some(CallCost::Rated { .. }));
-        let told = record.wait_for(told);
-        tokio::select! {
-            told = told => if let Ok(record) = told { return record.summary.cost.clone() },
-            () = sleep(pause) => {}
-        }
-        pause = (pause * 2).min(Duration::from_secs(4));
     }
 }
 
-fn report(run: &Run, record: &RunRecord, cost: Option<CallCost>, timeline: Vec<TimelineEntry>) -> CallReport {
-    let summary = &record.summary;
-    let media = match &*run.media.borrow() {
-        MediaState::Closed { report, .. } => Some((**report).clone()),
-        _ => None,
-    };
+fn report(
+    provider: &dyn TelephonyProvider,
+    attended: &Attended,
+    run: &StoredRun,
+    cost: Option<CallCost>,
+    timeline: Vec<TimelineEntry>,
+) -> CallReport {
+    let (media, recording) = attended.take_media();
     CallReport {
-        provider: run.provider.descriptor().name().as_str(),
-        call_id: record.call.to_string(),
-        outcome: CallOutcome::of(summary.status, summary.refusal),
-        reason: summary.reason.clone(),
-        duration: summary.duration,
-        answered_by: summary.answered_by,
+        provider: provider.descriptor().name().as_str(),
+        call_id: run.call.to_string(),
+        outcome: CallOutcome::of(run.summary.status, run.summary.refusal),
+        reason: run.summary.reason.clone(),
+        duration: run.summary.duration,
+        answered_by: run.summary.answered_by,
         timeline,
         media,
         cost,
-        repeated_events: record.repeated,
-        recording: run.take_recording(),
+        repeated_events: attended.repeated(),
+        recording,
     }
 }
 

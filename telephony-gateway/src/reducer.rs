@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use telephony_core::{
-    AnsweredBy, CallCost, CallEvent, CallEventKind, CallStatus, InstructionWanted, Refusal, Timestamp,
+    AnsweredBy, CallCost, CallEvent, CallEventKind, CallRef, CallStatus, InstructionWanted, Refusal, Timestamp,
 };
 
 /// What the events of a call add up to.
@@ -85,6 +85,21 @@ pub fn reduce<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> CallSummar
     summary
 }
 
+/// An event that names another call than the run's is of another leg, whatever the carrier's provider took it for: it must
+/// neither move the call nor change how the call is reached.
+pub(crate) fn about_this_call(call: &CallRef, mut event: CallEvent) -> CallEvent {
+    if let (Some(own), Some(named)) = (call.id(), event.call.id())
+        && own != named
+    {
+        event.kind = match event.kind {
+            CallEventKind::Status(change) => CallEventKind::OtherLeg(change),
+            other => other,
+        };
+        event.call = call.clone();
+    }
+    event
+}
+
 /// Which of several ends a call is said to have had is believed. Carriers report "completed" after "busy" too: then the more
 /// telling word counts. But a call that was answered was not busy.
 fn weight(status: CallStatus, answered: bool) -> u8 {
@@ -99,7 +114,7 @@ fn weight(status: CallStatus, answered: bool) -> u8 {
 #[cfg(test)]
 mod tests {
     use proptest::{prelude::*, sample::subsequence};
-    use telephony_core::{CallId, CallRef, Money, StatusChange};
+    use telephony_core::{CallId, Money, StatusChange};
 
     use super::*;
 
@@ -135,6 +150,17 @@ mod tests {
         assert_eq!(statuses(&[Ringing, InProgress, Completed, Failed]), Some(Completed));
         assert_eq!(statuses(&[Completed, Ringing]), Some(Completed));
         assert_eq!(statuses(&[]), None);
+    }
+
+    #[test]
+    fn another_leg_neither_moves_the_call_nor_takes_its_place() {
+        let call = |id| CallRef::new(CallId::new(id).unwrap());
+        let own = status(1, Some(CallStatus::Completed));
+        assert_eq!(about_this_call(&call("c"), own.clone()), own);
+        assert_eq!(about_this_call(&CallRef::unnamed(), own.clone()), own);
+        let other = about_this_call(&call("d"), own);
+        assert!(matches!(other.kind, CallEventKind::OtherLeg(_)));
+        assert_eq!((other.call.to_string(), reduce([&other]).status), ("d".to_owned(), None));
     }
 
     #[test]

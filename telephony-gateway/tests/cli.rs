@@ -142,9 +142,9 @@ fn an_interrupted_call_is_hung_up_first() {
     use std::io::{BufRead, BufReader};
 
     let folder = tempfile::tempdir().unwrap();
-    for name in simulated(folder.path()) {
+    for (name, signal) in simulated(folder.path()).iter().zip(["-INT", "-TERM"].into_iter().cycle()) {
         let mut call = Command::new(env!("CARGO_BIN_EXE_telephony"))
-            .args(["call", "--sandbox", &name])
+            .args(["call", "--sandbox", name])
             .current_dir(folder.path())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
@@ -153,7 +153,7 @@ fn an_interrupted_call_is_hung_up_first() {
         // Standard error has a line for each thing that happens.
         let mut lines = BufReader::new(call.stderr.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("stream started")));
-        let sent = Command::new("kill").args(["-INT", &call.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill").args([signal, &call.id().to_string()]).status().unwrap();
         assert!(sent.success());
         let rest: Vec<String> = lines.map_while(Result::ok).collect();
         let output = call.wait_with_output().unwrap();

@@ -123,20 +123,34 @@ pub fn document() -> utoipa::openapi::OpenApi {
     documented().1
 }
 
-/// The routes, the document at `/api/openapi.json`, and a page for people at `/docs`.
-pub fn router(service: Service) -> Router {
-    let (router, document) = documented();
-    let for_carriers = Router::new()
+/// What carriers ask, and send a call's audio to.
+fn for_carriers(service: Service) -> Router {
+    Router::new()
         .route("/api/v1/telephony/inbound/run", any(webhooks::inbound))
         .route("/api/v1/telephony/{provider}/answer/{run}", any(webhooks::about_run))
         .route("/api/v1/telephony/{provider}/events/{run}", any(webhooks::about_run))
         .route("/api/v1/telephony/ws/{workflow}/{organization}/{run}/{token}", get(media::upgrade))
         .layer(DefaultBodyLimit::max(webhooks::LARGEST_WEBHOOK))
-        .with_state(service.clone());
+        .with_state(service)
+}
+
+/// The routes of a gateway that only carriers ask.
+pub(crate) fn router_for_carriers(service: Service) -> Router {
+    for_carriers(service).route("/healthz", get(healthy)).layer(CatchPanicLayer::new())
+}
+
+async fn healthy() -> &'static str {
+    "ok\n"
+}
+
+/// The routes, the document at `/api/openapi.json`, and a page for people at `/docs`.
+pub fn router(service: Service) -> Router {
+    let (router, document) = documented();
+    let for_carriers = for_carriers(service.clone());
     router
         .route("/sign-in/{token}", get(auth::sign_in))
         .route("/sign-out", post(auth::sign_out))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))

@@ -19,12 +19,11 @@ use telephony_core::{
 };
 use telephony_sandbox::{DIAL_PLAN, HandsetReport, Sandbox, SandboxOptions};
 
-use super::{CliError, registry, render, simulator, table};
+use super::{CliError, registry, render, signals::Signals, simulator, table};
 use crate::{
-    AgentChoice, CallOrder, CallOutcome, CallReport, TimelineEntry,
+    AgentChoice, CallOrder, CallOutcome, CallReport, Gateway, TimelineEntry,
     agent::{AgentReport, WebSocketAgent, WebSocketAgentConfig},
     place_call,
-    server::Gateway,
     timeline::seconds,
 };
 
@@ -174,10 +173,11 @@ pub(super) async fn run(arguments: CallArguments) -> Result<u8, CliError> {
     order.digits_on_answer = arguments.digits;
 
     let progress = Progress::start(name.as_str());
+    let mut signals = Signals::listen()?;
     let mut interrupted = false;
     let report = {
         let stop = async {
-            if let Err(error) = tokio::signal::ctrl_c().await {
+            if let Err(error) = signals.next().await {
                 // Then the call ends as it would by itself.
                 tracing::warn!(error = &error as &dyn std::error::Error, "Ctrl-C cannot be listened for.");
                 std::future::pending::<()>().await;

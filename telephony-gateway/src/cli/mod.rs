@@ -79,7 +79,7 @@ enum CliError {
     #[error(transparent)]
     PlaceCall(#[from] crate::PlaceCallError),
     #[error(transparent)]
-    Gateway(#[from] crate::server::GatewayError),
+    Gateway(#[from] crate::service::GatewayError),
     #[error(transparent)]
     Sandbox(#[from] telephony_sandbox::SandboxError),
     #[error(transparent)]
@@ -159,12 +159,14 @@ pub fn run() -> ExitCode {
 
 fn status_of(error: &CliError) -> u8 {
     use telephony_core::TelephonyError::{InvalidConfig, InvalidRequest, Unsupported};
+
+    use crate::service::GatewayError;
     let telephony = match error {
         CliError::Registry(RegistryError::Provider(error)) => error,
         CliError::PlaceCall(crate::PlaceCallError::Telephony(error)) => error,
         CliError::Usage(_)
         | CliError::Registry(_)
-        | CliError::Gateway(_)
+        | CliError::Gateway(GatewayError::Listen { .. } | GatewayError::PublicUrl { .. } | GatewayError::Registry(_))
         | CliError::Store(crate::store::StoreError::Conflict { .. }) => return 2,
         _ => return 1,
     };

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use telephony_core::{
-    Address, CallUrls, DigitSequence, Direction, HangUp, MachineDetection, OrganizationId, OutboundCall, Secret,
-    TelephonyError, TelephonyProvider, Transfer, TransferRequest, Url, WorkflowId, WorkflowRunId, error_chain,
+    Address, CallUrls, DigitSequence, Direction, HangUp, InitiatedCall, MachineDetection, OrganizationId, OutboundCall,
+    Secret, TelephonyError, TelephonyProvider, Transfer, TransferRequest, Url, WorkflowId, WorkflowRunId, error_chain,
     signing::sha256_hex,
 };
 use tracing::{Instrument, info, warn};
@@ -111,8 +111,9 @@ impl Service {
         let from = self.caller_id(&account, request.from.clone()).await?;
         let id = WorkflowRunId::generate();
         // What the carrier lacks, and what is wrong with the request, is said before anything is written.
-        let urls = self.call_urls(&account.provider, &workflow, owner, id, "none");
-        provider.descriptor().require(outbound_call(&request, from.clone(), urls).capabilities())?;
+        let urls = self.call_urls(&account.provider, Some(workflow.id), owner, id, "none");
+        let call = outbound_call(&request, from, urls);
+        provider.descriptor().require(call.capabilities())?;
 
         let new = NewRun {
             id,
@@ -121,7 +122,7 @@ impl Service {
             configuration: account.id,
             provider: account.provider.clone(),
             direction: Direction::Outbound,
-            from: from.as_str().to_owned(),
+            from: call.from.as_str().to_owned(),
             to: request.to.as_str().to_owned(),
             call: telephony_core::CallRef::unnamed(),
             options: self.run_options(&workflow, request.time_limit),
@@ -138,24 +139,38 @@ impl Service {
             Opened::NoSlot { limit } => return Err(ServiceError::NoSlot { limit }),
         };
         self.changed(run.id);
-        let token = self.store().issue_media_token(run.id, MEDIA_TOKEN_IS_GOOD).await?;
-        let urls = self.call_urls(&account.provider, &workflow, owner, id, token.expose());
-        let call = outbound_call(&request, from, urls);
-        // Whoever asked may go away; the call is dialled to the end all the same.
-        let span = call_span(run.id, &account.provider);
-        let dialled = tokio::spawn(self.clone().dial(run.id, provider, call).instrument(span));
-        dialled.await.map_err(|_| ServiceError::Interrupted)?.map(Placed::New)
+        match self.dial(&run, provider, call).await? {
+            (run, Ok(_) | Err(TelephonyError::OutcomeUnknown { .. })) => Ok(Placed::New(run)),
+            (_, Err(refused)) => Err(refused.into()),
+        }
     }
 
-    async fn dial(
+    /// Dials a call that is open, once, and returns it as it is then, with what the carrier said. Whoever asked may go away: the call is
+    /// dialled to the end all the same.
+    pub(crate) async fn dial(
+        &self,
+        run: &StoredRun,
+        provider: Arc<dyn TelephonyProvider>,
+        mut call: OutboundCall,
+    ) -> Result<(StoredRun, Result<InitiatedCall, TelephonyError>), ServiceError> {
+        let token = self.store().issue_media_token(run.id, MEDIA_TOKEN_IS_GOOD).await?;
+        call.urls = self.call_urls(&run.provider, run.workflow, run.organization, run.id, token.expose());
+        let span = call_span(run.id, &run.provider);
+        let dialled = tokio::spawn(self.clone().ask_for(run.id, provider, call).instrument(span));
+        dialled.await.map_err(|_| ServiceError::Interrupted)?
+    }
+
+    async fn ask_for(
         self,
         run: WorkflowRunId,
         provider: Arc<dyn TelephonyProvider>,
         call: OutboundCall,
-    ) -> Result<StoredRun, ServiceError> {
+    ) -> Result<(StoredRun, Result<InitiatedCall, TelephonyError>), ServiceError> {
+        self.note(run, "rest", "dial", format!("{} from {}", call.to, call.from));
         let outcome = provider.initiate_call(&call).await;
         let written = match &outcome {
             Ok(accepted) => {
+                self.note(run, "rest", "accepted", format!("{:?}, call {}", accepted.raw_status, accepted.call));
                 info!(call_id = %accepted.call, "The carrier accepted a call.");
                 self.store().dialled(run, DialState::Accepted, Some(&accepted.call), None).await?
             }
@@ -175,12 +190,7 @@ impl Service {
             Err(_) => "refused",
         };
         telemetry::dialled(provider.descriptor().name().as_str(), said);
-        match outcome {
-            Ok(_) | Err(TelephonyError::OutcomeUnknown { .. }) => {
-                written.ok_or(ServiceError::NotFound { what: "call" })
-            }
-            Err(refused) => Err(refused.into()),
-        }
+        Ok((written.ok_or(ServiceError::NotFound { what: "call" })?, outcome))
     }
 
     async fn account_for(&self, owner: OrganizationId, wanted: Option<Uuid>) -> Result<Account, ServiceError> {
@@ -219,14 +229,20 @@ impl Service {
 
     /// What a run keeps of its workflow: a call that is under way goes on as it began.
     pub(super) fn run_options(&self, workflow: &Workflow, time_limit: Option<Duration>) -> serde_json::Value {
-        let longest = time_limit.unwrap_or(self.options().max_call_duration).min(self.options().max_call_duration);
+        let longest = self.longest(time_limit);
         json!({"agent": workflow.agent, "record": workflow.record, "max_duration_secs": longest.as_secs()})
     }
 
-    fn call_urls(
+    /// How long a call may last.
+    pub(crate) fn longest(&self, time_limit: Option<Duration>) -> Duration {
+        time_limit.unwrap_or(self.options().max_call_duration).min(self.options().max_call_duration)
+    }
+
+    /// Where a carrier reaches us about a call that it is asked for.
+    pub(crate) fn call_urls(
         &self,
         provider: &str,
-        workflow: &Workflow,
+        workflow: Option<WorkflowId>,
         owner: OrganizationId,
         run: WorkflowRunId,
         token: &str,
@@ -234,7 +250,7 @@ impl Service {
         CallUrls {
             answer: self.webhook_url(provider, "answer", run),
             events: self.webhook_url(provider, "events", run),
-            media: self.media_url(&workflow.id.to_string(), owner, run, token),
+            media: self.media_url(workflow, owner, run, token),
         }
     }
 
@@ -244,9 +260,10 @@ impl Service {
     }
 
     /// Where a carrier opens the media socket of a run. The token stands in the path: carriers drop queries.
-    pub(super) fn media_url(&self, workflow: &str, owner: OrganizationId, run: WorkflowRunId, token: &str) -> Url {
+    fn media_url(&self, workflow: Option<WorkflowId>, owner: OrganizationId, run: WorkflowRunId, token: &str) -> Url {
+        let workflow = workflow.map_or_else(|| "none".to_owned(), |workflow| workflow.to_string());
         let (owner, run) = (owner.to_string(), run.to_string());
-        let mut url = self.url(&["api", "v1", "telephony", "ws", workflow, &owner, &run, token]);
+        let mut url = self.url(&["api", "v1", "telephony", "ws", &workflow, &owner, &run, token]);
         let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
         // From http or https, which the public URL was checked to be, each of these is allowed.
         let changed = url.set_scheme(scheme);
@@ -257,8 +274,7 @@ impl Service {
     /// A fresh media URL of a run.
     pub(super) async fn fresh_media_url(&self, run: &StoredRun) -> Result<Url, ServiceError> {
         let token: Secret = self.store().issue_media_token(run.id, MEDIA_TOKEN_IS_GOOD).await?;
-        let workflow = run.workflow.map_or_else(|| "none".to_owned(), |workflow| workflow.to_string());
-        Ok(self.media_url(&workflow, run.organization, run.id, token.expose()))
+        Ok(self.media_url(run.workflow, run.organization, run.id, token.expose()))
     }
 
     fn url(&self, path: &[&str]) -> Url {

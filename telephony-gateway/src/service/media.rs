@@ -23,7 +23,7 @@ use tracing::{Instrument, error, info, warn};
 use super::{Change, Service, agent::AgentSpec, call_span};
 use crate::{
     agent::{AgentAction, AgentCall, AgentRequest},
-    media::{self, Loudness, MediaNote, MediaSession, SessionEnd},
+    media::{self, Loudness, MediaNote, MediaReport, MediaSession, SessionEnd},
     store::StoredRun,
     telemetry,
     timeline::seconds,
@@ -69,7 +69,7 @@ pub(crate) async fn upgrade(
             let (service, run) = failed;
             let end = SessionEnd::Lost(error_chain(&error));
             let span = call_span(run.id, &run.provider);
-            tokio::spawn(async move { closed(&service, &run, &end, json!({}), None).await }.instrument(span));
+            tokio::spawn(async move { closed(&service, &run, &end, Over::default()).await }.instrument(span));
         })
         .on_upgrade(move |socket| async move {
             let _carried = carried;
@@ -83,19 +83,22 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
         Ok(provider) => provider,
         Err(error) => {
             let end = SessionEnd::Refused(format!("no provider: {}", error_chain(&error)));
-            return closed(&service, &run, &end, json!({}), None).await;
+            return closed(&service, &run, &end, Over::default()).await;
         }
     };
-    let spec = serde_json::from_value::<AgentSpec>(run.options["agent"].clone());
-    let agent = spec
-        .map_err(|error| error.to_string())
-        .and_then(|spec| spec.make(service.options()).map_err(|error| error_chain(&error)));
+    let attended = service.attended(run.id);
+    let agent = match &attended {
+        Some(attended) => (attended.agent)().map_err(|error| error_chain(&error)),
+        None => serde_json::from_value::<AgentSpec>(run.options["agent"].clone())
+            .map_err(|error| error.to_string())
+            .and_then(|spec| spec.make(service.options()).map_err(|error| error_chain(&error))),
+    };
     let agent = match agent {
         Ok(agent) => agent,
         Err(reason) => {
             warn!(reason, "The agent of a call could not be made.");
             let end = SessionEnd::Refused(format!("no agent: {reason}"));
-            closed(&service, &run, &end, json!({}), None).await;
+            closed(&service, &run, &end, Over::default()).await;
             return hang_up(&service, provider.as_ref(), run.id).await;
         }
     };
@@ -114,15 +117,18 @@ async fn serve(socket: axum::extract::ws::WebSocket, service: Service, run: Stor
     };
     let measured = service.measure(run.id, session.loudness());
     let mut moments = Moments::default();
-    let end = media::run(socket, &mut session, |note| moments.note(&note), carry_out).await;
+    let note = |note| {
+        moments.note(&note);
+        if let Some(attended) = &attended {
+            attended.timeline.note_media(&note);
+        }
+    };
+    let end = media::run(socket, &mut session, note, carry_out).await;
     drop(measured);
     let (report, recording) = session.finish(&end);
     info!(end = ?end, frames_in = report.frames_in, frames_out = report.frames_out, "A stream is over.");
     telemetry::carried(&run.provider, &report);
-    let mut report = serde_json::to_value(&report).unwrap_or_default();
-    report["moments"] = json!(moments.kept);
-    let recording = recording.and_then(|recording| keep(&service, run.id, recording));
-    closed(&service, &run, &end, report, recording.as_deref()).await;
+    closed(&service, &run, &end, Over { report: Some(report), moments: moments.kept, recording }).await;
     if end != SessionEnd::Carrier && profile.after_close != AfterClose::CallEnds {
         hang_up(&service, provider.as_ref(), run.id).await;
     }
@@ -194,14 +200,33 @@ impl Moments {
     }
 }
 
-/// Writes down how a stream ended, and what went over it.
+/// What is left of a stream that is over; nothing of one that never was.
+#[derive(Default)]
+struct Over {
+    report: Option<MediaReport>,
+    moments: Vec<Moment>,
+    recording: Option<StereoRecorder>,
+}
+
+/// Writes down how a stream ended, and what went over it. Whoever attends the call gets its recording, else it is a file.
 async fn closed(
     service: &Service,
     StoredRun { id: run, provider, .. }: &StoredRun,
     end: &SessionEnd,
-    mut report: serde_json::Value,
-    recording: Option<&str>,
+    Over { report: over, moments, recording }: Over,
 ) {
+    let mut report = json!({});
+    if let Some(over) = &over {
+        report = serde_json::to_value(over).unwrap_or_default();
+        report["moments"] = json!(moments);
+    }
+    let recording = match service.attended(*run) {
+        Some(attended) => {
+            attended.closed(end, over.unwrap_or_default(), recording);
+            None
+        }
+        None => recording.and_then(|recording| keep(service, *run, recording)),
+    };
     let (by, reason) = match end {
         SessionEnd::Carrier => ("carrier", None),
         SessionEnd::Agent => ("agent", None),
@@ -212,7 +237,7 @@ async fn closed(
     telemetry::stream_ended(provider, by);
     report["ended_by"] = by.into();
     report["ended_because"] = json!(reason);
-    if let Err(error) = service.store().close_media(*run, &report, recording).await {
+    if let Err(error) = service.store().close_media(*run, &report, recording.as_deref()).await {
         error!(error = error_chain(&error), "The end of a stream could not be written down.");
     }
     service.changed(*run);
@@ -264,7 +289,11 @@ async fn hang_up(service: &Service, provider: &dyn TelephonyProvider, run: Workf
     if run.is_over {
         return;
     }
-    if let Err(error) = provider.hang_up(&run.call).await {
-        warn!(error = error_chain(&error), "A call could not be hung up.");
+    match provider.hang_up(&run.call).await {
+        Ok(_) => service.note(run.id, "rest", "hang up", ""),
+        Err(error) => {
+            warn!(error = error_chain(&error), "A call could not be hung up.");
+            service.note(run.id, "rest", "hang up failed", error_chain(&error));
+        }
     }
 }

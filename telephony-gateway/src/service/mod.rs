@@ -3,7 +3,9 @@
 //! The HTTP API and the command line ask it; it asks the store and the carriers. It knows no carrier by name.
 
 pub mod agent;
+pub(crate) mod attended;
 mod calls;
+mod doctor;
 mod drain;
 mod following;
 pub(crate) mod media;
@@ -23,8 +25,9 @@ use std::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use telephony_core::{
-    CallEvent, Capability, InboundBinding, InboundUrls, OrganizationId, PhoneNumber, ProviderContext,
-    ProviderDescriptor, TelephonyError, TelephonyProvider, Timestamp, Url, WorkflowRunId, config, error_chain,
+    CallEvent, CallEventKind, CallStatus, Capability, InboundBinding, InboundUrls, OrganizationId, PhoneNumber,
+    ProviderContext, ProviderDescriptor, TelephonyError, TelephonyProvider, Timestamp, Url, WorkflowRunId, config,
+    error_chain,
 };
 use telephony_registry::{Registry, RegistryError};
 use tokio::sync::broadcast;
@@ -34,13 +37,13 @@ use uuid::Uuid;
 pub use calls::{CallRequest, Placed};
 pub(crate) use following::Followed;
 pub use sandbox::{IncomingCall, RunningSandbox, SandboxSetupError};
-pub use serving::Serving;
+pub use serving::{GatewayError, Serving};
 
 use crate::{
     agent::AgentHosts,
     media::Loudness,
     store::{Account, AccountChange, Appended, NewAccount, NewNumber, PhoneNumberRow, Store, StoreError},
-    telemetry,
+    telemetry, timeline,
 };
 
 /// What stands in a configuration in place of a secret. Sent back, it means "as it is".
@@ -114,6 +117,7 @@ struct Inner {
     followed: broadcast::Sender<Followed>,
     untold: others::Untold,
     drain: drain::Drain,
+    attended: attended::AttendedCalls,
     /// Of the streams that are carried here.
     loudness: Mutex<HashMap<WorkflowRunId, Arc<Loudness>>>,
     /// A provider keeps its pace and its budget of retries, so each account has one.
@@ -233,7 +237,7 @@ impl Service {
         public_url: Url,
         options: ServiceOptions,
     ) -> Self {
-        let (untold, drain, loudness, providers, sandbox) = Default::default();
+        let (untold, drain, attended, loudness, providers, sandbox) = Default::default();
         let inner = Inner {
             store,
             registry,
@@ -244,6 +248,7 @@ impl Service {
             followed: broadcast::Sender::new(CHANGES),
             untold,
             drain,
+            attended,
             loudness,
             providers,
             sandbox,
@@ -275,12 +280,36 @@ impl Service {
         let appended = self.store().append(run, source, events, received_at).await?;
         if let Some(appended) = &appended {
             appended.new.iter().for_each(|new| telemetry::happened(&appended.run.provider, source, *new));
+            self.tell_attendant(run, source, events, appended);
             if appended.ended_now {
                 telemetry::ended(&appended.run);
             }
             self.changed(run);
         }
         Ok(appended)
+    }
+
+    /// Whoever attends a call learns of what was written before anybody acts on it.
+    fn tell_attendant(&self, run: WorkflowRunId, source: &str, events: &[CallEvent], appended: &Appended) {
+        let Some(call) = self.attended(run) else { return };
+        for (event, new) in events.iter().zip(&appended.new) {
+            match (source, &event.kind, new) {
+                ("webhook", kind, true) => call.timeline.note_event(kind),
+                ("webhook", kind, false) => {
+                    call.came_again();
+                    call.timeline.note("webhook", "repeated", timeline::describe(kind).0);
+                }
+                ("rest", CallEventKind::Cost { cost }, true) => call.timeline.note("rest", "cost", cost.to_string()),
+                // That a call is still where it was is no news.
+                (_, CallEventKind::Status(change), true) if appended.moved => {
+                    let status = change.status.map_or("unknown", CallStatus::as_str);
+                    let (through, event) =
+                        if source == "rest" { ("rest", "status asked") } else { ("gateway", "given up") };
+                    call.timeline.note(through, event, status);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Says that a call has changed, here and to other gateways.
@@ -327,6 +356,26 @@ impl Service {
         let provider = self.descriptor(&account.provider)?.build(&account.config, self.inner.context.clone())?;
         built.insert(account.id, Built { since: account.updated_at, provider: provider.clone() });
         Ok(provider)
+    }
+
+    /// Stores an account whose provider is there already, and known to this process only: of its configuration nothing is stored.
+    pub(crate) async fn add_provider(
+        &self,
+        owner: OrganizationId,
+        provider: Arc<dyn TelephonyProvider>,
+    ) -> Result<Account, ServiceError> {
+        let new = NewAccount {
+            name: Uuid::now_v7().to_string(),
+            provider: provider.descriptor().name().as_str().to_owned(),
+            account_id: None,
+            default_from: None,
+            config: Value::Null,
+            default_if_none: false,
+        };
+        let account = self.store().create_account(owner, new).await?;
+        let mut built = self.inner.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        built.insert(account.id, Built { since: account.updated_at, provider });
+        Ok(account)
     }
 
     fn descriptor(&self, provider: &str) -> Result<&'static ProviderDescriptor, ServiceError> {

@@ -26,6 +26,13 @@ pub(super) struct Reconciler {
     started: Timestamp,
 }
 
+impl Service {
+    /// Asks at once what a call that is over has cost.
+    pub(crate) async fn ask_price(&self, run: StoredRun) -> Result<(), ServiceError> {
+        price(self, run).await
+    }
+}
+
 impl Reconciler {
     pub(super) fn new() -> Self {
         Self { started: Timestamp::now_utc() }
@@ -89,7 +96,7 @@ fn places(asking: &mut JoinSet<()>) -> u32 {
     u32::try_from(MOST_AT_ONCE.saturating_sub(asking.len())).unwrap_or(0)
 }
 
-/// Asks what a call has cost.
+/// Asks what a call that is over has cost, and writes down what the carrier says.
 async fn price(service: &Service, run: StoredRun) -> Result<(), ServiceError> {
     let provider = match service.provider_of(&run).await {
         Ok(provider) => provider,

@@ -2,21 +2,50 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::serve::ListenerExt;
-use telephony_core::{ProviderContext, Url};
-use telephony_registry::Registry;
+use axum::{Router, serve::ListenerExt};
+use telephony_core::{ProviderContext, Url, http::TransportError};
+use telephony_registry::{Registry, RegistryError};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::warn;
 
 use super::{Service, ServiceOptions, following, others, reconciler::Reconciler};
 use crate::{
     api,
-    server::{GatewayError, check_public_url},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// How long requests may take that are under way at the end.
 const REQUESTS_END_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a gateway could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The address is taken, or not ours.
+    #[error("the gateway cannot listen on {address}")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Carriers cannot be given such a URL.
+    #[error("the public URL {reason}")]
+    PublicUrl {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// It has nowhere to remember anything.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It could not ask carriers.
+    #[error("requests cannot be sent")]
+    Transport(#[from] TransportError),
+    /// Two of the providers that are linked have one name.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
 
 /// A service that is listening. Dropping it closes it.
 #[derive(Debug)]
@@ -43,6 +72,30 @@ impl Serving {
         public_url: Option<Url>,
         options: ServiceOptions,
     ) -> Result<Self, GatewayError> {
+        Self::start_with(api::router, store, registry, context, listen, public_url, options).await
+    }
+
+    /// The same for carriers only: nobody is answered by the HTTP API.
+    pub(crate) async fn start_for_carriers(
+        store: Store,
+        registry: Registry,
+        context: ProviderContext,
+        listen: SocketAddr,
+        public_url: Option<Url>,
+        options: ServiceOptions,
+    ) -> Result<Self, GatewayError> {
+        Self::start_with(api::router_for_carriers, store, registry, context, listen, public_url, options).await
+    }
+
+    async fn start_with(
+        router: impl FnOnce(Service) -> Router,
+        store: Store,
+        registry: Registry,
+        context: ProviderContext,
+        listen: SocketAddr,
+        public_url: Option<Url>,
+        options: ServiceOptions,
+    ) -> Result<Self, GatewayError> {
         if let Some(url) = &public_url {
             check_public_url(url)?;
         }
@@ -57,7 +110,7 @@ impl Serving {
         let reconciler = tokio::spawn(Reconciler::new().run(service.clone()));
         let others = tokio::spawn(others::run(service.clone()));
         let following = tokio::spawn(following::run(service.clone()));
-        let router = api::router(service.clone());
+        let router = router(service.clone());
         // Frames of 20 ms must not wait for each other.
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
@@ -108,5 +161,33 @@ impl Drop for Serving {
         self.reconciler.abort();
         self.others.abort();
         self.following.abort();
+    }
+}
+
+fn check_public_url(url: &Url) -> Result<(), GatewayError> {
+    let refuse = |reason| Err(GatewayError::PublicUrl { reason });
+    if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
+        return refuse("must start with https://");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return refuse("must have neither query nor fragment");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("must not hold a user name or password: carriers do not sign them");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_that_carriers_cannot_use_is_refused() {
+        let check = |text: &str| check_public_url(&text.parse().unwrap()).map_err(|error| error.to_string());
+        assert_eq!(check("https://voice.example.com/base"), Ok(()));
+        assert_eq!(check("ftp://voice.example.com/"), Err("the public URL must start with https://".to_owned()));
+        assert!(check("https://voice.example.com/?a=1").is_err());
+        assert!(check("https://user:pass@voice.example.com/").is_err());
     }
 }

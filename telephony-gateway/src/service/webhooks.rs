@@ -13,9 +13,8 @@ use telephony_core::{
 };
 use tracing::{Instrument, error, info, warn};
 
-use super::{Service, ServiceError, call_span};
+use super::{Service, ServiceError, call_span, doctor};
 use crate::{
-    server::doctor,
     store::{Account, Appended, NewRun, Opened, StoredRun},
     telemetry, timeline,
 };
@@ -90,7 +89,9 @@ async fn take_about_run(
     let id: WorkflowRunId = run.parse().map_err(|_| no_run())?;
     let run = service.store().run(id).await?.filter(|run| run.provider == provider).ok_or_else(no_run)?;
     let speaks = service.provider_of(&run).await?;
-    let webhook = verify(speaks.as_ref(), request, &run.id.to_string())?;
+    let webhook = verify(speaks.as_ref(), request, &run.id.to_string()).inspect_err(|refused| {
+        service.note(run.id, "gateway", "webhook refused", refused.1.clone());
+    })?;
     let events = read(speaks.as_ref(), &webhook)?;
     write_and_answer(service, speaks.as_ref(), run, events, webhook.request().received_at()).await
 }
@@ -272,7 +273,12 @@ async fn answer_once_written(
         // Every URL of a run asks the same.
         Some(Due::Ask(_)) | None => next(service, &run).await?,
     };
-    tell(provider, &call, &instruction).await
+    let told = tell(provider, &call, &instruction).await;
+    match &told {
+        Ok(_) => service.note(run.id, "gateway", "instruction", instruction.name()),
+        Err(refused) => service.note(run.id, "gateway", "no instruction", refused.1.clone()),
+    }
+    told
 }
 
 /// What the call does next: it streams to the agent, once.

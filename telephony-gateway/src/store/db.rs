@@ -141,8 +141,8 @@ impl Db {
                 // Each connection has a memory of its own, so there is one, and it stays.
                 let pool = SqlitePoolOptions::new().min_connections(1).max_connections(1);
                 let pool = pool.idle_timeout(None).max_lifetime(None);
-                let pool =
-                    pool.connect_with(SqliteConnectOptions::from_str("sqlite::memory:")?.foreign_keys(true)).await?;
+                let options = SqliteConnectOptions::from_str("sqlite::memory:")?.foreign_keys(true);
+                let pool = pool.connect_with(options.disable_statement_logging()).await?;
                 Self::Sqlite { write: pool.clone(), read: pool }
             }
             DatabaseUrl::Sqlite(path) => {

@@ -13,7 +13,7 @@ use super::{
     access::{after, hash, random_token},
     db::{from_row, micros, now, on, timestamp},
 };
-use crate::reducer::{CallSummary, reduce};
+use crate::reducer::{CallSummary, about_this_call, reduce};
 
 /// Whether the carrier was asked for a call, and what became of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +212,8 @@ pub struct Appended {
     pub run: StoredRun,
     /// For each event, whether it was new.
     pub new: Vec<bool>,
+    /// Whether the call stands elsewhere since just now.
+    pub moved: bool,
     /// Whether the run is over since just now.
     pub ended_now: bool,
 }
@@ -545,7 +547,7 @@ impl Store {
     ) -> Result<Option<Appended>, StoreError> {
         let (id, time) = (Uuid::from(run), now());
         let mut new = Vec::with_capacity(events.len());
-        let ended_now;
+        let (moved, ended_now);
         on!(self.db, write, pool => {
             let mut transaction = pool.begin().await?;
             let row: Option<RunRow> = sqlx::query_as(concat!(
@@ -558,7 +560,7 @@ impl Store {
             let Some(row) = row else { return Ok(None) };
             let mut stored = StoredRun::try_from(row)?;
             for event in events {
-                let event = crate::ledger::about_this_call(&stored.call, event.clone());
+                let event = about_this_call(&stored.call, event.clone());
                 let inserted = sqlx::query(
                     "INSERT INTO call_event (run_id, dedupe_key, kind, event, source, occurred_at, received_at)
                      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (run_id, dedupe_key) DO NOTHING",
@@ -587,7 +589,7 @@ impl Store {
             let all: Vec<StoredEvent> = rows.into_iter().map(StoredEvent::try_from).collect::<Result<_, _>>()?;
             let summary = reduce(all.iter().map(|stored| &stored.event));
             let over = summary.status.is_some_and(CallStatus::is_terminal);
-            ended_now = over && !stored.is_over;
+            (moved, ended_now) = (summary.status != stored.summary.status, over && !stored.is_over);
             // That the carrier tells of a call is as good as its answer to the request for it.
             let heard_of = matches!(stored.dial_state, DialState::Intended | DialState::Unknown) && stored.call.id().is_some();
             let dial_state = if heard_of { DialState::Accepted } else { stored.dial_state };
@@ -616,7 +618,7 @@ impl Store {
             }
             transaction.commit().await?;
         });
-        Ok(self.run(run).await?.map(|run| Appended { run, new, ended_now }))
+        Ok(self.run(run).await?.map(|run| Appended { run, new, moved, ended_now }))
     }
 
     /// A run, whoever's it is: for webhooks and media sockets, which are let in by their signature and their token.
