@@ -137,7 +137,8 @@ fn format() -> Result<(), String> {
 fn lint() -> Result<(), String> {
     Step::cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]).run()?;
     npm::install(BROWSER)?;
-    npm::run(BROWSER, "check")
+    npm::run(BROWSER, "check")?;
+    npm::run(BROWSER, "test")
 }
 
 fn test() -> Result<(), String> {
