@@ -130,7 +130,6 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            "--hide-scrollbars",
             "--use-fake-device-for-media-stream",
             "--use-fake-ui-for-media-stream",
             "--autoplay-policy=no-user-gesture-required",
@@ -289,8 +288,11 @@ impl Browser {
         let still = json!({"name": "prefers-reduced-motion", "value": "reduce"});
         let colours = json!({"name": "prefers-color-scheme", "value": name});
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+        // They would take some of the width.
+        self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
         self.devtools("Emulation.setEmulatedMedia", json!({"features": [still, colours]})).await;
         let script = "return innerWidth === arguments[0] && innerHeight === arguments[1]
+            && document.documentElement.clientWidth === innerWidth
             && matchMedia(`(prefers-color-scheme: ${arguments[2]})`).matches";
         self.until("the size and the colours", script, vec![json!(width), json!(height), json!(name)]).await;
         // What is drawn then is drawn anew, and what moves by it has come to its end.
