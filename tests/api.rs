@@ -69,12 +69,17 @@ fn an_account_from_typing_it_in_to_deleting_it() {
         let (status, fields) = ours.refused(Method::POST, "/telephony/configurations", body.clone()).await.clone();
         assert_eq!((status, fields), (409, vec!["name".to_owned()]));
 
+        assert_eq!(created["health"], json!({"state": "unknown", "checked_at": null, "problem": null}));
         let tested = ours.post(&format!("{path}/test"), json!({})).await;
         assert!(tested["account_id"].is_string(), "{tested}");
+        let health = async || ours.get(&path).await["health"].clone();
+        let working = health().await;
+        assert!(working["state"] == "working" && working["checked_at"].is_string(), "{working}");
         // Sent back as it was read, with another name: the secret stays.
         let change = json!({"name": "renamed", "config": created["config"]});
         let (status, changed) = ours.ask(Method::PATCH, &path, Some(change)).await;
         assert_eq!((status.as_u16(), &changed["name"]), (200, &json!("renamed")));
+        assert_eq!(changed["health"], working, "it is the same account by another name");
         ours.post(&format!("{path}/test"), json!({})).await;
         // A wrong one is said by the carrier.
         let mut wrong = created["config"].clone();
@@ -85,9 +90,20 @@ fn an_account_from_typing_it_in_to_deleting_it() {
             }
         }
         ours.ask(Method::PATCH, &path, Some(json!({"config": wrong}))).await;
+        assert_eq!(health().await["state"], "unknown", "it is another account now");
+        let workflow = ours.post("/workflows", json!({"name": "w", "agent": {"type": "echo"}})).await;
+        let call = json!({"workflow_id": workflow["id"], "to": "+12025550102", "from": "+12025550100"});
+        let (status, problem) = ours.ask(Method::POST, "/telephony/initiate-call", Some(call.clone())).await;
+        assert_eq!((status.as_u16(), health().await["state"].as_str()), (502, Some("failing")), "{problem}");
         let (status, problem) = ours.ask(Method::POST, &format!("{path}/test"), None).await;
         assert_eq!(status, 502, "{problem}");
         assert!(problem["title"].as_str().unwrap().contains("credentials"), "{problem}");
+        let failing = health().await;
+        assert_eq!((&failing["state"], &failing["problem"]), (&json!("failing"), &problem["detail"]), "{failing}");
+        for secret in &secrets {
+            let value = wrong[secret].as_str();
+            assert!(value.is_none_or(|value| !failing.to_string().contains(value)), "{failing}");
+        }
 
         ours.ask(Method::PATCH, &path, Some(json!({"config": body["config"]}))).await;
         let imported = ours.post(&format!("{path}/import-numbers"), json!({})).await;

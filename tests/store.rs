@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use serde_json::json;
+use sqlx::Connection;
 use telephony_core::{
     CallCost, CallEvent, CallEventKind, CallId, CallRef, CallStatus, Direction, Money, OrganizationId, Secret,
     StatusChange, Timestamp, WorkflowRunId,
@@ -82,6 +83,18 @@ fn accounts_are_kept_apart_by_their_owner() {
         };
         let changed = store.change_account(ours, first.id, change).await.unwrap().unwrap();
         assert_eq!((changed.name.as_str(), changed.account_id.as_deref()), ("other", Some("AC2")));
+        // What is found out about an account that was changed meanwhile is of another.
+        store.account_checked(&first, None).await.unwrap();
+        assert_eq!(store.account(ours, first.id).await.unwrap().unwrap().health, None);
+        store.account_checked(&changed, Some("refused")).await.unwrap();
+        let health = async || store.account(ours, first.id).await.unwrap().unwrap().health;
+        assert_eq!(health().await.unwrap().problem.as_deref(), Some("refused"));
+        let as_it_is = AccountChange { config: Some((changed.config, None)), ..AccountChange::default() };
+        store.change_account(ours, first.id, as_it_is).await.unwrap();
+        assert!(health().await.is_some(), "the configuration is the same");
+        let other = AccountChange { config: Some((json!({}), Some("AC2".to_owned()))), ..AccountChange::default() };
+        store.change_account(ours, first.id, other).await.unwrap();
+        assert_eq!(health().await, None);
         let change = AccountChange { name: Some("spare".to_owned()), ..AccountChange::default() };
         let taken = store.change_account(ours, first.id, change).await;
         assert!(matches!(taken, Err(StoreError::Conflict { field: "name", .. })), "{taken:?}");
@@ -544,6 +557,49 @@ fn a_database_of_a_newer_program_is_refused() {
         let refused = Store::open(&url, KeyRing::generate()).await.unwrap_err();
         assert!(matches!(refused, StoreError::NewerSchema { found: 999, .. }), "{refused:?}");
         assert!(refused.to_string().contains("newer"), "{refused}");
+    });
+}
+
+/// Takes back what came with the versions of the tables after the first.
+const OLDER: [&str; 3] = [
+    "ALTER TABLE organization_configuration DROP COLUMN checked_at",
+    "ALTER TABLE organization_configuration DROP COLUMN check_problem",
+    "DELETE FROM _sqlx_migrations WHERE version > 1",
+];
+
+#[test]
+fn a_database_of_an_older_program_is_brought_up_to_date() {
+    on_each_database(async |store, url| {
+        if url == DatabaseUrl::Memory {
+            return; // It is gone with the program.
+        }
+        let keys = KeyRing::generate();
+        store.close().await;
+        let store = Store::open(&url, keys.clone()).await.unwrap();
+        let ours = organization(&store, "ours").await;
+        let known = store.create_account(ours, account("main")).await.unwrap();
+        store.close().await;
+        for statement in OLDER {
+            match &url {
+                DatabaseUrl::Sqlite(path) => {
+                    let mut file =
+                        sqlx::SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+                    sqlx::query(statement).execute(&mut file).await.unwrap();
+                    file.close().await.unwrap();
+                }
+                DatabaseUrl::Postgres(url) => {
+                    let mut server = sqlx::PgConnection::connect(url).await.unwrap();
+                    sqlx::query(statement).execute(&mut server).await.unwrap();
+                    server.close().await.unwrap();
+                }
+                DatabaseUrl::Memory => unreachable!(),
+            }
+        }
+        let store = Store::open(&url, keys).await.unwrap();
+        assert_eq!(store.accounts(ours).await.unwrap(), std::slice::from_ref(&known));
+        store.account_checked(&known, None).await.unwrap();
+        assert!(store.accounts(ours).await.unwrap()[0].health.is_some());
+        store.close().await;
     });
 }
 

@@ -4,17 +4,18 @@ use axum::{Json as Answer, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::schema::Object};
 use uuid::Uuid;
 
 use super::{
     auth::Caller,
+    calls::words,
     problem::{Json, Path, Problem},
     rfc3339,
 };
 use crate::{
     service::{Service, ServiceError},
-    store::{Account, NewNumber},
+    store::{Account, AccountHealth, NewNumber},
 };
 
 /// An account with a carrier.
@@ -32,10 +33,42 @@ pub(super) struct Configuration {
     is_default: bool,
     /// What the carrier's schema describes; secrets are `********`.
     config: Value,
+    /// Whether it worked when the carrier was asked last.
+    health: Health,
     /// When it was made, RFC 3339.
     created_at: String,
     /// When it was changed last, RFC 3339.
     updated_at: String,
+}
+
+/// Whether an account worked when the carrier was asked last: by a test of it, or by a call that its credentials were refused for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    #[schema(schema_with = state_schema)]
+    state: &'static str,
+    /// When that was, RFC 3339; null if it was never asked, or not since the configuration was changed.
+    checked_at: Option<String>,
+    /// What was wrong, in the carrier's words.
+    problem: Option<String>,
+}
+
+fn state_schema() -> Object {
+    words("Whether it worked; `unknown` while nobody has asked.", ["unknown", "working", "failing"]).build()
+}
+
+impl From<Option<&AccountHealth>> for Health {
+    fn from(health: Option<&AccountHealth>) -> Self {
+        let state = match health {
+            None => "unknown",
+            Some(AccountHealth { problem: None, .. }) => "working",
+            Some(AccountHealth { problem: Some(_), .. }) => "failing",
+        };
+        Self {
+            state,
+            checked_at: health.map(|health| rfc3339(health.checked_at)),
+            problem: health.and_then(|health| health.problem.clone()),
+        }
+    }
 }
 
 impl Configuration {
@@ -47,6 +80,7 @@ impl Configuration {
             default_from: account.default_from.clone(),
             is_default: account.is_default,
             config: service.masked(account),
+            health: account.health.as_ref().into(),
             created_at: rfc3339(account.created_at),
             updated_at: rfc3339(account.updated_at),
         }
@@ -227,7 +261,7 @@ pub(super) async fn make_default(
     Ok(Answer(Configuration::of(&service, &account)))
 }
 
-/// Asks the carrier whether the account works.
+/// Asks the carrier whether the account works. What it says is remembered as the account's `health`.
 #[utoipa::path(post, operation_id = "test_configuration", path = "/telephony/configurations/{id}/test", tag = "configurations", params(
     ("id" = Uuid, Path, description = "The account"),
 ), responses(
@@ -241,7 +275,7 @@ pub(super) async fn test(
     Path(id): Path<Uuid>,
 ) -> Result<Answer<TestResult>, Problem> {
     let account = account(&service, caller, id).await?;
-    let info = service.provider(&account)?.check_account().await.map_err(ServiceError::from)?;
+    let info = service.check_account(&account).await?;
     let balance = info
         .balance
         .map(|money| Amount { amount: money.amount.to_string(), currency: money.currency.code().to_owned() });

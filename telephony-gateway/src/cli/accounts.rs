@@ -225,8 +225,7 @@ pub(super) async fn config(arguments: ConfigArguments) -> Result<u8, CliError> {
         }
         ConfigCommand::Test { name } => {
             let account = asked.account(&name).await?;
-            let info = service.provider(&account).map_err(usage)?.check_account().await.map_err(ServiceError::from);
-            let info = info.map_err(usage)?;
+            let info = service.check_account(&account).await.map_err(usage)?;
             let balance = info.balance.as_ref().map(ToString::to_string);
             let value = json!({"account_id": info.id, "name": info.name, "balance": balance, "notes": info.notes});
             asked

@@ -139,9 +139,11 @@ impl Service {
             Opened::NoSlot { limit } => return Err(ServiceError::NoSlot { limit }),
         };
         self.changed(run.id);
-        match self.dial(&run, provider, call).await? {
-            (run, Ok(_) | Err(TelephonyError::OutcomeUnknown { .. })) => Ok(Placed::New(run)),
-            (_, Err(refused)) => Err(refused.into()),
+        let (run, outcome) = self.dial(&run, provider, call).await?;
+        self.learn_of_account(&account, outcome.as_ref().err()).await?;
+        match outcome {
+            Ok(_) | Err(TelephonyError::OutcomeUnknown { .. }) => Ok(Placed::New(run)),
+            Err(refused) => Err(refused.into()),
         }
     }
 
@@ -191,6 +193,19 @@ impl Service {
         };
         telemetry::dialled(provider.descriptor().name().as_str(), said);
         Ok((written.ok_or(ServiceError::NotFound { what: "call" })?, outcome))
+    }
+
+    /// What a dial says of the account: that its credentials are not accepted, or that they are again.
+    async fn learn_of_account(&self, account: &Account, refused: Option<&TelephonyError>) -> Result<(), ServiceError> {
+        let problem = account.health.as_ref().and_then(|health| health.problem.as_deref());
+        match refused {
+            Some(refused @ TelephonyError::Authentication { .. }) => {
+                self.store().account_checked(account, Some(&error_chain(refused))).await?;
+            }
+            None if problem.is_some() => self.store().account_checked(account, None).await?,
+            _ => {}
+        }
+        Ok(())
     }
 
     async fn account_for(&self, owner: OrganizationId, wanted: Option<Uuid>) -> Result<Account, ServiceError> {

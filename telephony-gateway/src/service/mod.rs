@@ -25,9 +25,9 @@ use std::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use telephony_core::{
-    CallEvent, CallEventKind, CallStatus, Capability, InboundBinding, InboundUrls, OrganizationId, PhoneNumber,
-    ProviderContext, ProviderDescriptor, TelephonyError, TelephonyProvider, Timestamp, Url, WorkflowRunId, config,
-    error_chain,
+    AccountInfo, CallEvent, CallEventKind, CallStatus, Capability, InboundBinding, InboundUrls, OrganizationId,
+    PhoneNumber, ProviderContext, ProviderDescriptor, TelephonyError, TelephonyProvider, Timestamp, Url, WorkflowRunId,
+    config, error_chain,
 };
 use telephony_registry::{Registry, RegistryError};
 use tokio::sync::broadcast;
@@ -468,6 +468,21 @@ impl Service {
         let account = self.store().change_account(owner, id, change).await?.ok_or_else(missing)?;
         self.store().import_numbers(owner, id, &numbers).await?;
         Ok(account)
+    }
+
+    /// Asks the carrier whether an account works, and remembers what it said.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`]: why it does not work, or that this could not be remembered.
+    pub async fn check_account(&self, account: &Account) -> Result<AccountInfo, ServiceError> {
+        let checked = match self.provider(account) {
+            Ok(provider) => provider.check_account().await.map_err(ServiceError::from),
+            Err(unusable) => Err(unusable),
+        };
+        let problem = checked.as_ref().err().map(|error| error_chain(error));
+        self.store().account_checked(account, problem.as_deref()).await?;
+        checked
     }
 
     /// Points the carrier's webhook of a number here, or away from here, where the carrier allows it. What could not be done, and what

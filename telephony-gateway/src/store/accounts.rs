@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Store, StoreError,
-    db::{from_row, now, on, timestamp},
+    db::{from_row, micros, now, on, timestamp},
     name_is_taken,
     vault::Sealed,
 };
@@ -54,6 +54,18 @@ pub struct Account {
     pub created_at: Timestamp,
     /// When it was changed last.
     pub updated_at: Timestamp,
+    /// Whether it worked when the carrier was asked last; `None` while nobody has asked since its configuration was changed.
+    pub health: Option<AccountHealth>,
+}
+
+/// What came of asking a carrier about an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AccountHealth {
+    /// When that was.
+    pub checked_at: Timestamp,
+    /// What was wrong, in the carrier's words; `None`: it works.
+    pub problem: Option<String>,
 }
 
 /// Shows no configuration.
@@ -127,6 +139,8 @@ struct AccountRow {
     value_key: String,
     created_at: i64,
     updated_at: i64,
+    checked_at: Option<i64>,
+    check_problem: Option<String>,
 }
 from_row!(AccountRow {
     id,
@@ -140,6 +154,8 @@ from_row!(AccountRow {
     value_key,
     created_at,
     updated_at,
+    checked_at,
+    check_problem,
 });
 
 struct SealedRow {
@@ -301,7 +317,7 @@ impl Store {
     pub async fn accounts(&self, owner: OrganizationId) -> Result<Vec<Account>, StoreError> {
         let rows: Vec<AccountRow> = on!(self.db, read, pool => sqlx::query_as(
             "SELECT id, organization_id, name, provider, account_id, default_from, is_default, value, value_key, created_at,
-                 updated_at
+                 updated_at, checked_at, check_problem
              FROM organization_configuration WHERE organization_id = $1 AND key = $2 ORDER BY name",
         )
         .bind(Uuid::from(owner))
@@ -319,7 +335,7 @@ impl Store {
     pub async fn account(&self, owner: OrganizationId, id: Uuid) -> Result<Option<Account>, StoreError> {
         let row: Option<AccountRow> = on!(self.db, read, pool => sqlx::query_as(
             "SELECT id, organization_id, name, provider, account_id, default_from, is_default, value, value_key, created_at,
-                 updated_at
+                 updated_at, checked_at, check_problem
              FROM organization_configuration WHERE organization_id = $1 AND key = $2 AND id = $3",
         )
         .bind(Uuid::from(owner))
@@ -352,7 +368,7 @@ impl Store {
     ) -> Result<Vec<Account>, StoreError> {
         let rows: Vec<AccountRow> = on!(self.db, read, pool => sqlx::query_as(
             "SELECT id, organization_id, name, provider, account_id, default_from, is_default, value, value_key, created_at,
-                 updated_at
+                 updated_at, checked_at, check_problem
              FROM organization_configuration
              WHERE key = $1 AND provider = $2 AND ($3 IS NULL OR account_id = $3) ORDER BY id",
         )
@@ -364,7 +380,7 @@ impl Store {
         rows.into_iter().map(|row| self.read_account(row)).collect()
     }
 
-    /// Changes an account; `None` if there is none.
+    /// Changes an account; `None` if there is none. Whether it works is not known any more if its configuration is another.
     ///
     /// # Errors
     ///
@@ -378,11 +394,14 @@ impl Store {
         let Some(current) = self.account(owner, id).await? else { return Ok(None) };
         let name = change.name.unwrap_or(current.name);
         let default_from = change.default_from.unwrap_or(current.default_from);
+        let is_other = change.config.as_ref().is_some_and(|(config, _)| *config != current.config);
         let (config, account_id) = change.config.unwrap_or((current.config, current.account_id));
         let sealed = self.seal_config(id, owner.into(), &config)?;
         let outcome = on!(self.db, write, pool => sqlx::query(
             "UPDATE organization_configuration
-             SET name = $3, default_from = $4, account_id = $5, value = $6, value_key = $7, updated_at = $8
+             SET name = $3, default_from = $4, account_id = $5, value = $6, value_key = $7, updated_at = $8,
+                 checked_at = CASE WHEN $9 THEN NULL ELSE checked_at END,
+                 check_problem = CASE WHEN $9 THEN NULL ELSE check_problem END
              WHERE organization_id = $1 AND id = $2",
         )
         .bind(Uuid::from(owner))
@@ -393,11 +412,32 @@ impl Store {
         .bind(sealed.bytes)
         .bind(sealed.key_id)
         .bind(now())
+        .bind(is_other)
         .execute(pool)
         .await
         .map(|_| ()));
         outcome.map_err(|error| name_is_taken(error, &name))?;
         self.account(owner, id).await
+    }
+
+    /// Remembers what came of asking the carrier about an account: what was wrong, or `None` if it works. Of an account that was changed
+    /// meanwhile nothing is remembered: it was not the one that was asked about.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn account_checked(&self, account: &Account, problem: Option<&str>) -> Result<(), StoreError> {
+        on!(self.db, write, pool => sqlx::query(
+            "UPDATE organization_configuration SET checked_at = $3, check_problem = $4 WHERE id = $1 AND updated_at = $2",
+        )
+        .bind(account.id)
+        .bind(micros(account.updated_at))
+        .bind(now())
+        .bind(problem)
+        .execute(pool)
+        .await
+        .map(|_| ()))?;
+        Ok(())
     }
 
     /// Makes an account the default of its organization. False if there is no such account.
@@ -511,6 +551,9 @@ impl Store {
             config,
             created_at: timestamp(row.created_at),
             updated_at: timestamp(row.updated_at),
+            health: row
+                .checked_at
+                .map(|checked_at| AccountHealth { checked_at: timestamp(checked_at), problem: row.check_problem }),
         })
     }
 }

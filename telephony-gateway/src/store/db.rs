@@ -122,12 +122,20 @@ macro_rules! from_row {
 pub(super) use from_row;
 
 /// The versions of the tables, oldest first, for SQLite and for PostgreSQL.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "init",
-    include_str!("../../migrations/sqlite/0001_init.sql"),
-    include_str!("../../migrations/postgres/0001_init.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "init",
+        include_str!("../../migrations/sqlite/0001_init.sql"),
+        include_str!("../../migrations/postgres/0001_init.sql"),
+    ),
+    (
+        2,
+        "health",
+        include_str!("../../migrations/sqlite/0002_health.sql"),
+        include_str!("../../migrations/postgres/0002_health.sql"),
+    ),
+];
 
 impl Db {
     pub(super) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {

@@ -24,7 +24,7 @@ mod workflows;
 use std::sync::Arc;
 
 pub use access::{ApiToken, IssuedToken};
-pub use accounts::{Account, AccountChange, NewAccount, Organization, TELEPHONY_CONFIGURATION};
+pub use accounts::{Account, AccountChange, AccountHealth, NewAccount, Organization, TELEPHONY_CONFIGURATION};
 pub use announcements::{Announced, Announcements};
 pub use db::{DatabaseUrl, DatabaseUrlError};
 pub use runs::{Appended, DialState, NewRun, Opened, RunFilter, RunPage, StoredEvent, StoredRun};

@@ -99,7 +99,7 @@ pub(super) struct Call {
 }
 
 /// One of some words.
-fn words(description: &str, words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
+pub(super) fn words(description: &str, words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description)).enum_values(Some(words))
 }
 
