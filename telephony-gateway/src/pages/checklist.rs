@@ -76,8 +76,18 @@ impl SetUp {
         }
     }
 
+    /// The account that calls go through which name none.
+    fn usual_account(&self) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.is_default).or(self.accounts.first())
+    }
+
     fn account_step(&self) -> Step {
         const TITLE: &str = "An account with a carrier";
+        let problem = |account: &Account| account.health.as_ref()?.problem.clone();
+        if let Some((account, problem)) = self.usual_account().and_then(|account| Some((account, problem(account)?))) {
+            let detail = format!("{} did not work when it was asked last: {problem}", account.name);
+            return Step::open(TITLE, detail, (format!("configurations/{}", account.id), "Open the account"));
+        }
         match self.accounts.len() {
             0 => Step::open(
                 TITLE,
@@ -91,8 +101,7 @@ impl SetUp {
 
     fn caller_id_step(&self) -> Step {
         const TITLE: &str = "A number to call from";
-        let wanted = self.accounts.iter().find(|account| account.is_default).or(self.accounts.first());
-        let Some(account) = wanted else {
+        let Some(account) = self.usual_account() else {
             return Step::open(TITLE, "It comes with the account.", ("configurations/new", "Connect a carrier"));
         };
         match self.caller_id(account) {

@@ -15,8 +15,9 @@ use super::{
     checklist::{Checklist, SetUp},
     form::{self, Field, Kind, Run},
     shell::{PageError, Part, Shell, Visitor, page},
+    show,
 };
-use crate::store::{Account, PhoneNumberRow, Workflow};
+use crate::store::{Account, AccountHealth, PhoneNumberRow, Workflow};
 
 /// An account in the list.
 struct Row {
@@ -27,6 +28,7 @@ struct Row {
     answered: usize,
     caller_id: Option<String>,
     is_default: bool,
+    health: Option<AccountHealth>,
 }
 
 #[derive(Template)]
@@ -53,6 +55,7 @@ pub(super) async fn list(visitor: Visitor) -> Result<Response, PageError> {
         answered: set_up.numbers_of(account.id).filter(|number| number.workflow.is_some()).count(),
         caller_id: set_up.caller_id(account),
         is_default: account.is_default,
+        health: account.health.clone(),
     };
     let rows = set_up.accounts.iter().map(row).collect();
     let (shell, checklist) = (visitor.shell(Part::Accounts), set_up.checklist(&visitor));
