@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use futures_util::FutureExt;
 use serde_json::json;
 use sqlx::Connection;
 use telephony_core::{
@@ -118,6 +119,20 @@ fn an_account_that_is_there_for_a_while_is_never_the_default() {
         assert!(main.is_default, "the first that may be is, whatever is there already");
         assert!(!store.create_account(owner, account("spare")).await.unwrap().is_default);
         assert_eq!(store.default_account(owner).await.unwrap().unwrap().id, main.id);
+    });
+}
+
+#[test]
+fn a_question_that_is_given_up_takes_nothing_with_it() {
+    on_each_database(async |store, _| {
+        let owner = organization(&store, "ours").await;
+        for _ in 0..50 {
+            // Begun, and dropped where it waits first: for its connection.
+            drop(store.accounts(owner).now_or_never());
+            assert_eq!(store.organizations().await.unwrap().len(), 1);
+        }
+        assert_eq!(store.organizations().await.unwrap()[0].id, owner);
+        store.create_account(owner, account("main")).await.unwrap();
     });
 }
 

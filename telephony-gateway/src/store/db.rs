@@ -7,11 +7,12 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Mutex,
     time::Duration,
 };
 
 use sqlx::{
-    ConnectOptions, PgPool, SqlSafeStr, SqlitePool,
+    ConnectOptions, Connection, PgPool, SqlSafeStr, SqliteConnection, SqlitePool,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -89,6 +90,8 @@ pub(super) enum Db {
         /// One connection: SQLite has one writer, and a queue before it is quicker than many that try.
         write: SqlitePool,
         read: SqlitePool,
+        /// Of what is in memory only: it lasts as long as a connection to it, and a pool closes one whose question was given up.
+        _memory: Option<Mutex<SqliteConnection>>,
     },
     Postgres(PgPool),
 }
@@ -146,12 +149,12 @@ impl Db {
                 Self::Postgres(pool.connect_with(options).await?)
             }
             DatabaseUrl::Memory => {
-                // Each connection has a memory of its own, so there is one, and it stays.
-                let pool = SqlitePoolOptions::new().min_connections(1).max_connections(1);
-                let pool = pool.idle_timeout(None).max_lifetime(None);
                 let options = SqliteConnectOptions::from_str("sqlite::memory:")?.foreign_keys(true);
-                let pool = pool.connect_with(options.disable_statement_logging()).await?;
-                Self::Sqlite { write: pool.clone(), read: pool }
+                let options = options.disable_statement_logging();
+                let memory = Some(Mutex::new(SqliteConnection::connect_with(&options).await?));
+                // One connection that is used: those that share a memory do not wait for each other, they fail.
+                let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+                Self::Sqlite { write: pool.clone(), read: pool, _memory: memory }
             }
             DatabaseUrl::Sqlite(path) => {
                 make_private(path).map_err(sqlx::Error::Io)?;
@@ -164,7 +167,7 @@ impl Db {
                     .disable_statement_logging();
                 let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
                 let read = SqlitePoolOptions::new().max_connections(SQLITE_READERS);
-                Self::Sqlite { write, read: read.connect_with(options.read_only(false)).await? }
+                Self::Sqlite { write, read: read.connect_with(options.read_only(false)).await?, _memory: None }
             }
         };
         db.migrate().await?;
@@ -193,7 +196,7 @@ impl Db {
 
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite { write, read } => {
+            Self::Sqlite { write, read, .. } => {
                 read.close().await;
                 write.close().await;
             }
