@@ -231,6 +231,16 @@ async fn the_softphone_calls_a_number_and_its_workflow_answers() {
     gateway.ours.post(&format!("/calls/{call}/hang-up"), json!({})).await;
     assert_eq!(phone.told().await, json!({"type": "ended", "cause": "application"}));
     assert_eq!(over(&gateway.ours, &call).await["direction"], "inbound");
+
+    // After a restart the simulated carriers are new, and know which numbers are answered here all the same.
+    drop(phone);
+    gateway.start_sandbox().await;
+    let mut phone = Phone::connect(&gateway.ours).await;
+    phone.want(json!({"type": "call", "to": number["number"]})).await;
+    assert_eq!(phone.told().await["type"], "calling");
+    assert_eq!(phone.told().await, json!({"type": "answered"}));
+    phone.want(json!({"type": "hang_up"})).await;
+    assert_eq!(phone.told().await["type"], "ended");
     gateway.stop().await;
 }
 
