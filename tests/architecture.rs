@@ -133,7 +133,13 @@ fn crates_depend_only_downwards() {
 #[test]
 fn no_carrier_is_named_outside_its_own_crate() {
     // The registry's feature list and link lines are the one exception, and they are not searched.
-    let searched = ["telephony-core/src", "telephony-sandbox/src", "telephony-testkit/src", "telephony-gateway/src"];
+    let searched = [
+        "telephony-core/src",
+        "telephony-sandbox/src",
+        "telephony-testkit/src",
+        "telephony-gateway/src",
+        "telephony-gateway/pages",
+    ];
     let providers = providers(&packages());
     let mut names: Vec<&str> = providers.iter().filter_map(|name| name.strip_prefix("telephony-")).collect();
     names.extend(["twiml", "ncco", "nexmo"]);
@@ -150,6 +156,28 @@ fn no_carrier_is_named_outside_its_own_crate() {
         }
     }
     assert!(found.is_empty(), "carriers named where none is known: {found:#?}");
+}
+
+#[test]
+fn no_page_has_a_script_or_a_style_in_it() {
+    // The policy of the pages would not let them run; here it is said before somebody wonders why.
+    let mut found = Vec::new();
+    for file in files_below(&root().join("telephony-gateway/pages/templates")) {
+        let text = fs::read_to_string(&file).expect("a template is text");
+        for (number, line) in text.lines().enumerate() {
+            let has_handler = line.split_whitespace().any(|word| word.starts_with("on") && word.contains("=\""));
+            let has_script = line.contains("<script") && !line.contains("<script type=\"module\" src=\"");
+            if has_handler
+                || has_script
+                || line.contains("<style")
+                || line.contains(" style=\"")
+                || line.contains("javascript:")
+            {
+                found.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "scripts and styles in a page: {found:#?}");
 }
 
 #[test]
