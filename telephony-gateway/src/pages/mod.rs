@@ -37,12 +37,17 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
                                        connect-src 'self'; media-src 'self' blob:; worker-src 'self'; form-action 'self'; base-uri 'self'; \
                                        frame-ancestors 'none'";
 
+/// What is said of every page, wherever in the gateway it is answered with.
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
 /// The routes of the pages.
 pub(crate) fn router() -> Router<Service> {
-    let said = |name: HeaderName, value: &'static str| {
-        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-    };
-    Router::new()
+    let router = Router::new()
         .route("/", get(home::home))
         .route("/configurations", get(configurations::list))
         .route("/configurations/new", get(configurations::new))
@@ -53,9 +58,9 @@ pub(crate) fn router() -> Router<Service> {
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::one))
         .route("/phone", get(phone::phone))
-        .route("/static/{file}", get(assets::file))
-        .layer(said(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
-        .layer(said(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(said(header::REFERRER_POLICY, "same-origin"))
-        .layer(said(header::CACHE_CONTROL, "no-store"))
+        .route("/static/{file}", get(assets::file));
+    // Scripts and styles too.
+    HEADERS
+        .into_iter()
+        .fold(router, |router, (name, value)| router.layer(SetResponseHeaderLayer::if_not_present(name, value)))
 }

@@ -95,7 +95,7 @@ fn root_from(path: &str) -> &'static str {
 /// A page, written.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
-        Ok(text) => (status, Html(text)).into_response(),
+        Ok(text) => (status, super::HEADERS, Html(text)).into_response(),
         Err(error) => {
             error!(error = &error as &dyn std::error::Error, "A page could not be written.");
             (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written; the log says more\n").into_response()
