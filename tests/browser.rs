@@ -254,6 +254,25 @@ impl Browser {
         self.act(css, async |select| select.find(By::Css(&option)).await?.click().await).await;
     }
 
+    /// Gives a file to a field for files, which need not be seen: a label of it is, mostly.
+    pub async fn give_file(&self, css: &str, file: &Path) {
+        let field = self.sure(self.driver.find(By::Css(css)).await, css);
+        self.sure(field.send_keys(file.to_string_lossy()).await, css);
+    }
+
+    /// Says yes to the question that the page has just asked, and returns the question.
+    pub async fn say_yes(&self) -> String {
+        let question = self.sure(self.driver.get_alert_text().await, "the question");
+        self.sure(self.driver.accept_alert().await, &question);
+        question
+    }
+
+    /// What the browser keeps under this name for the gateway, though no script may read it.
+    pub async fn cookie(&self, name: &str) -> Option<String> {
+        let kept = self.sure(self.driver.get_all_cookies().await, "the cookies");
+        kept.into_iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value)
+    }
+
     /// The text of something, as it is seen.
     pub async fn text(&self, css: &str) -> String {
         let element = self.shown(css).await;

@@ -8,6 +8,7 @@ use telephony_gateway::{
     store::{DatabaseUrl, KeyRing, Store},
 };
 use telephony_registry::Registry;
+use tempfile::TempDir;
 use tests::{browser::Browser, tenant::Tenant};
 
 /// Whether the simulated carriers run.
@@ -25,6 +26,8 @@ pub(crate) struct Pages {
     pub(crate) organization: OrganizationId,
     pub(crate) store: Store,
     pub(crate) serving: Serving,
+    // Goes last: what is recorded is in it.
+    _recordings: TempDir,
 }
 
 impl Pages {
@@ -46,7 +49,9 @@ impl Pages {
     pub(crate) async fn signed_out(sandbox: Sandbox, microphone: Option<&Path>) -> Self {
         let store = Store::open(&DatabaseUrl::Memory, KeyRing::generate()).await.unwrap();
         let (registry, context) = (Registry::linked().unwrap(), ProviderContext::network().unwrap());
-        let (listen, options) = ((Ipv4Addr::LOCALHOST, 0).into(), ServiceOptions::default());
+        let recordings = tempfile::tempdir().unwrap();
+        let options = ServiceOptions { recordings: Some(recordings.path().to_owned()), ..ServiceOptions::default() };
+        let listen = (Ipv4Addr::LOCALHOST, 0).into();
         let serving = Serving::start(store.clone(), registry, context, listen, None, options).await.unwrap();
         let organization = store.create_organization("ours", 5).await.unwrap().id;
         let token = store.create_api_token(organization, "test").await.unwrap().token.expose().to_owned();
@@ -55,7 +60,7 @@ impl Pages {
         }
         let base = format!("http://{}", serving.address());
         let browser = Browser::start(&base, microphone).await;
-        Self { browser, tenant: Tenant::new(base, token), organization, store, serving }
+        Self { browser, tenant: Tenant::new(base, token), organization, store, serving, _recordings: recordings }
     }
 
     /// Opens a sign-in link, as the gateway prints it.
