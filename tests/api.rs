@@ -343,7 +343,7 @@ fn no_route_lets_in_nobody_or_somebody_else() {
         };
         // Ours has a sandbox that runs, with numbers that are answered.
         let organization = service.store().organizations().await.unwrap().remove(0);
-        let sandbox = service.start_sandbox(organization.id).await.unwrap();
+        let sandbox = service.start_sandbox(organization.id).await.unwrap().running();
         let accounts = ours.get("/telephony/configurations").await;
         let answered = ours.get("/telephony/phone-numbers").await.as_array().unwrap().last().unwrap().clone();
         let path = format!("/telephony/phone-numbers/{}", answered["id"].as_str().unwrap());
@@ -373,7 +373,17 @@ fn no_route_lets_in_nobody_or_somebody_else() {
                 if path.starts_with("/sandbox") {
                     let body = (method == Method::POST).then(|| json!({"to": answered["number"]}));
                     let (status, answer) = theirs.ask(method.clone(), path, body).await;
-                    assert_eq!(status, 404, "{method} {path}: {answer}");
+                    let expected = match (&method, path) {
+                        (&Method::GET, "/sandbox") => 200,
+                        (&Method::POST, "/sandbox") => 409,
+                        _ => 404,
+                    };
+                    assert_eq!(status, expected, "{method} {path}: {answer}");
+                    let said = answer.to_string();
+                    assert!(
+                        accounts.as_array().unwrap().iter().all(|own| !said.contains(own["id"].as_str().unwrap())),
+                        "{said}"
+                    );
                     sandboxed += 1;
                 }
                 tried += 1;
@@ -442,6 +452,101 @@ fn a_simulated_carrier_calls_a_number_and_the_call_is_listed() {
         }
         service.stop_sandbox().await;
         assert_eq!(refused(json!({"to": number})).await.0, 404);
+    });
+}
+
+#[test]
+fn the_sandbox_is_started_and_stopped_by_whoever_wants_to_try_it() {
+    with_two_tenants_of_a_service(async |ours, theirs, service| {
+        let before = ours.get("/sandbox").await;
+        assert_eq!(
+            (&before["offered"], &before["running"], &before["softphone"]),
+            (&json!(true), &json!(false), &Value::Null)
+        );
+        assert_eq!(before["carriers"], json!([]));
+        let start = async |tenant: &Tenant| tenant.ask(Method::POST, "/sandbox", None).await;
+        // Of two that come at once, one starts it.
+        let mut both = tokio::join!(start(&ours), start(&ours));
+        if both.0.0 == 200 {
+            both = (both.1, both.0);
+        }
+        assert_eq!((both.0.0.as_u16(), both.1.0.as_u16()), (201, 200), "{both:?}");
+        let running = both.0.1;
+        assert_eq!((&running, &running["softphone"]), (&both.1.1, &json!(telephony_sandbox::SOFTPHONE)));
+        assert_eq!(ours.get("/sandbox").await, running);
+        let carriers = running["carriers"].as_array().unwrap();
+        assert_eq!(carriers.len(), telephony_sandbox::registered().len());
+        let busy =
+            running["handsets"].as_array().unwrap().iter().find(|handset| handset["behaviour"] == "is busy").unwrap();
+        let (status, taken) = start(&theirs).await;
+        assert_eq!((status.as_u16(), &theirs.get("/sandbox").await["running"]), (409, &json!(false)), "{taken}");
+        assert_eq!(theirs.ask(Method::DELETE, "/sandbox", None).await.0, 404);
+
+        let accounts = ours.get("/telephony/configurations").await;
+        for account in accounts.as_array().unwrap() {
+            assert_eq!(
+                (&account["is_sandbox"], &account["health"]["state"]),
+                (&json!(true), &json!("working")),
+                "{account}"
+            );
+        }
+        let workflow = ours.get("/workflows").await[0]["id"].clone();
+        for carrier in carriers {
+            let call =
+                json!({"workflow_id": workflow, "configuration_id": carrier["configuration_id"], "to": busy["number"]});
+            let call = ours.post("/telephony/initiate-call", call).await;
+            assert_eq!(call["from"], carrier["numbers"][0], "{call}");
+            let path = format!("/calls/{}", call["id"].as_str().unwrap());
+            ours.until(&path, "the end", |call| call["status"] == "busy").await;
+        }
+        assert_eq!(ours.ask(Method::DELETE, "/sandbox", None).await.0, 204);
+        assert_eq!(ours.ask(Method::DELETE, "/sandbox", None).await.0, 404);
+        // What is left says that it does not work, and why.
+        let stopped = async |id: &str| {
+            let call = json!({"workflow_id": workflow, "configuration_id": id, "to": busy["number"]});
+            let (status, problem) = ours.ask(Method::POST, "/telephony/initiate-call", Some(call)).await;
+            assert_eq!((status.as_u16(), &problem["title"]), (409, &json!("The sandbox does not run")), "{problem}");
+            let test = format!("/telephony/configurations/{id}/test");
+            assert_eq!(ours.ask(Method::POST, &test, None).await.0, 409);
+            let health = &ours.get(&format!("/telephony/configurations/{id}")).await["health"];
+            assert_eq!((&health["state"], &health["problem"]), (&json!("failing"), &problem["detail"]));
+            assert_eq!(ours.get("/calls?limit=1").await["calls"][0]["dial_error"], problem["detail"]);
+        };
+        for account in ours.get("/telephony/configurations").await.as_array().unwrap() {
+            assert_eq!(account["health"]["state"], "failing", "{account}");
+            stopped(account["id"].as_str().unwrap()).await;
+        }
+
+        assert_eq!(start(&theirs).await.0, 201);
+        assert_eq!(theirs.ask(Method::DELETE, "/sandbox", None).await.0, 204);
+        // The same accounts are used again, by whatever name.
+        let path = format!("/telephony/configurations/{}", carriers[0]["configuration_id"].as_str().unwrap());
+        ours.ask(Method::PATCH, &path, Some(json!({"name": "trying"}))).await;
+        let (status, again) = start(&ours).await;
+        assert_eq!((status.as_u16(), &again["carriers"][0]), (201, &running["carriers"][0]), "{again}");
+        assert_eq!(ours.get("/telephony/configurations").await.as_array().unwrap().len(), carriers.len());
+        assert_eq!(ours.get(&path).await["health"]["state"], "working");
+        service.stop_sandbox().await;
+    });
+}
+
+#[test]
+fn an_operator_can_keep_the_sandbox_from_being_started() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&DatabaseUrl::Memory, KeyRing::generate()).await.unwrap();
+        let owner = store.create_organization("ours", 1).await.unwrap().id;
+        let token = store.create_api_token(owner, "test").await.unwrap().token.expose().to_owned();
+        let (registry, context) = (Registry::linked().unwrap(), ProviderContext::network().unwrap());
+        let options = ServiceOptions { offer_sandbox: false, ..ServiceOptions::default() };
+        let listen = ([127, 0, 0, 1], 0).into();
+        let serving = Serving::start(store, registry, context, listen, None, options).await.unwrap();
+        let ours = Tenant::new(format!("http://{}", serving.address()), token);
+        assert_eq!(ours.get("/sandbox").await["offered"], false);
+        let (status, problem) = ours.ask(Method::POST, "/sandbox", None).await;
+        assert_eq!((status.as_u16(), &problem["title"]), (403, &json!("The sandbox is not offered")));
+        assert_eq!(ours.get("/telephony/configurations").await, json!([]));
+        serving.stop().await;
     });
 }
 

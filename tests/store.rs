@@ -576,9 +576,10 @@ fn a_database_of_a_newer_program_is_refused() {
 }
 
 /// Takes back what came with the versions of the tables after the first.
-const OLDER: [&str; 3] = [
+const OLDER: [&str; 4] = [
     "ALTER TABLE organization_configuration DROP COLUMN checked_at",
     "ALTER TABLE organization_configuration DROP COLUMN check_problem",
+    "ALTER TABLE organization_configuration DROP COLUMN is_sandbox",
     "DELETE FROM _sqlx_migrations WHERE version > 1",
 ];
 

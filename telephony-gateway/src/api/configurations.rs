@@ -35,6 +35,8 @@ pub(super) struct Configuration {
     config: Value,
     /// Whether it worked when the carrier was asked last.
     health: Health,
+    /// Whether a simulated carrier is behind it. It works only while the sandbox runs.
+    is_sandbox: bool,
     /// When it was made, RFC 3339.
     created_at: String,
     /// When it was changed last, RFC 3339.
@@ -81,6 +83,7 @@ impl Configuration {
             is_default: account.is_default,
             config: service.masked(account),
             health: account.health.as_ref().into(),
+            is_sandbox: account.is_sandbox,
             created_at: rfc3339(account.created_at),
             updated_at: rfc3339(account.updated_at),
         }
@@ -267,6 +270,7 @@ pub(super) async fn make_default(
 ), responses(
     (status = 200, description = "It works: what the carrier says of it", body = TestResult),
     (status = 404, description = "There is none", body = Problem),
+    (status = 409, description = "A simulated carrier is behind it, and does not run", body = Problem),
     (status = 502, description = "It does not: what the carrier says", body = Problem),
 ))]
 pub(super) async fn test(

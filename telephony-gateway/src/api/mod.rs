@@ -113,6 +113,7 @@ fn documented() -> (Router<Service>, utoipa::openapi::OpenApi) {
         .routes(routes!(organization::tokens, organization::create_token))
         .routes(routes!(organization::revoke_token))
         .routes(routes!(softphone::phone))
+        .routes(routes!(sandbox::read, sandbox::start, sandbox::stop))
         .routes(routes!(sandbox::call));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts()
 }

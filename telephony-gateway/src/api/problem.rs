@@ -13,7 +13,10 @@ use telephony_core::{Retry, TelephonyError, error_chain};
 use tracing::error;
 use utoipa::ToSchema;
 
-use crate::{service::ServiceError, store::StoreError};
+use crate::{
+    service::{SandboxSetupError, ServiceError},
+    store::StoreError,
+};
 
 /// Problem details, RFC 9457.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -124,12 +127,29 @@ impl From<ServiceError> for Problem {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::new(status, "The gateway is ending", error.to_string()).retry_after(ENDING_RETRY_SECS)
             }
+            ServiceError::SandboxStopped => {
+                Self::new(StatusCode::CONFLICT, "The sandbox does not run", error.to_string())
+            }
             ServiceError::NotNow { reason } => Self::new(StatusCode::CONFLICT, "Not as the call is", reason),
             ServiceError::Interrupted => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", error.to_string())
             }
             ServiceError::Telephony(error) => error.into(),
             ServiceError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SandboxSetupError> for Problem {
+    fn from(error: SandboxSetupError) -> Self {
+        match error {
+            SandboxSetupError::Taken => Self::new(StatusCode::CONFLICT, "The sandbox is taken", error.to_string()),
+            SandboxSetupError::Service(error) => error.into(),
+            SandboxSetupError::Start(error) => {
+                error!(error = error_chain(&error), "The sandbox could not be started.");
+                let detail = "the simulated carriers could not be started; the log says more";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", detail)
+            }
         }
     }
 }

@@ -63,7 +63,8 @@ const TICK_BYTES: usize = TICK_SAMPLES * 2;
 pub(super) fn running_sandbox(service: &Service, caller: Caller) -> Result<Arc<RunningSandbox>, Problem> {
     let running = service.sandbox().filter(|running| running.owner() == caller.organization);
     running.ok_or_else(|| {
-        let detail = "no sandbox runs here for this organization: start the gateway with `telephony serve --sandbox`";
+        let detail = "no sandbox runs here for this organization: start it with `POST /api/v1/sandbox`, or with the gateway, \
+                      `telephony serve --sandbox`";
         Problem::new(StatusCode::NOT_FOUND, "No sandbox", detail)
     })
 }

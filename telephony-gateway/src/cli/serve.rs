@@ -35,6 +35,9 @@ pub(super) struct ServeArguments {
     /// Start the simulated carriers too, with an account for each
     #[arg(long)]
     sandbox: bool,
+    /// Let no organization start the simulated carriers over the API
+    #[arg(long, conflicts_with = "sandbox")]
+    no_sandbox: bool,
     /// How long calls that are up may go on once the gateway is told to end; told again, it ends at once
     #[arg(long, value_name = "SECONDS", default_value = "30", env = "TELEPHONY_DRAIN")]
     drain: u64,
@@ -57,6 +60,7 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<u8, CliError> {
         recordings: Some(arguments.storage.data.join("recordings")),
         sounds: Some(arguments.storage.data.join("sounds")),
         agent_hosts: arguments.agent_hosts,
+        offer_sandbox: !arguments.no_sandbox,
         ..ServiceOptions::default()
     };
     let (listen, public_url) = (arguments.listen, arguments.public_url.clone());

@@ -15,7 +15,7 @@ use telephony_core::{
 use tracing::{Instrument, info, warn};
 use uuid::Uuid;
 
-use super::{Service, ServiceError, call_span};
+use super::{SANDBOX_STOPPED, Service, ServiceError, call_span};
 use crate::{
     store::{Account, DialState, NewRun, Opened, StoredRun, Workflow},
     telemetry,
@@ -140,10 +140,9 @@ impl Service {
         };
         self.changed(run.id);
         let (run, outcome) = self.dial(&run, provider, call).await?;
-        self.learn_of_account(&account, outcome.as_ref().err()).await?;
         match outcome {
             Ok(_) | Err(TelephonyError::OutcomeUnknown { .. }) => Ok(Placed::New(run)),
-            Err(refused) => Err(refused.into()),
+            Err(refused) => Err(self.explained(&account, refused.into())),
         }
     }
 
@@ -158,13 +157,18 @@ impl Service {
         let token = self.store().issue_media_token(run.id, MEDIA_TOKEN_IS_GOOD).await?;
         call.urls = self.call_urls(&run.provider, run.workflow, run.organization, run.id, token.expose());
         let span = call_span(run.id, &run.provider);
-        let dialled = tokio::spawn(self.clone().ask_for(run.id, provider, call).instrument(span));
+        let account = match run.configuration {
+            Some(id) => self.store().account(run.organization, id).await?,
+            None => None,
+        };
+        let dialled = tokio::spawn(self.clone().ask_for(run.id, account, provider, call).instrument(span));
         dialled.await.map_err(|_| ServiceError::Interrupted)?
     }
 
     async fn ask_for(
         self,
         run: WorkflowRunId,
+        account: Option<Account>,
         provider: Arc<dyn TelephonyProvider>,
         call: OutboundCall,
     ) -> Result<(StoredRun, Result<InitiatedCall, TelephonyError>), ServiceError> {
@@ -182,9 +186,14 @@ impl Service {
             }
             Err(refused) => {
                 info!(error = error_chain(refused), "A call was refused.");
-                self.store().dialled(run, DialState::Refused, None, Some(&error_chain(refused))).await?
+                let is_gone = account.as_ref().is_some_and(|account| self.is_stopped_sandbox(account, refused));
+                let why = if is_gone { SANDBOX_STOPPED.to_owned() } else { error_chain(refused) };
+                self.store().dialled(run, DialState::Refused, None, Some(&why)).await?
             }
         };
+        if let Some(account) = &account {
+            self.learn_of_account(account, outcome.as_ref().err()).await?;
+        }
         self.changed(run);
         let said = match &outcome {
             Ok(_) => "accepted",
@@ -195,12 +204,15 @@ impl Service {
         Ok((written.ok_or(ServiceError::NotFound { what: "call" })?, outcome))
     }
 
-    /// What a dial says of the account: that its credentials are not accepted, or that they are again.
+    /// What a dial says of the account: that its credentials are not accepted or its sandbox is gone, or that it works again.
     async fn learn_of_account(&self, account: &Account, refused: Option<&TelephonyError>) -> Result<(), ServiceError> {
         let problem = account.health.as_ref().and_then(|health| health.problem.as_deref());
         match refused {
             Some(refused @ TelephonyError::Authentication { .. }) => {
                 self.store().account_checked(account, Some(&error_chain(refused))).await?;
+            }
+            Some(refused) if self.is_stopped_sandbox(account, refused) => {
+                self.store().account_checked(account, Some(SANDBOX_STOPPED)).await?;
             }
             None if problem.is_some() => self.store().account_checked(account, None).await?,
             _ => {}

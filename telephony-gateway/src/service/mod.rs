@@ -36,7 +36,7 @@ use uuid::Uuid;
 
 pub use calls::{CallRequest, Placed};
 pub(crate) use following::Followed;
-pub use sandbox::{IncomingCall, RunningSandbox, SandboxSetupError};
+pub use sandbox::{IncomingCall, RunningSandbox, SandboxSetupError, SandboxStart};
 pub use serving::{GatewayError, Serving};
 
 use crate::{
@@ -45,6 +45,10 @@ use crate::{
     store::{Account, AccountChange, Appended, NewAccount, NewNumber, PhoneNumberRow, Store, StoreError},
     telemetry, timeline,
 };
+
+/// What is said of an account whose simulated carrier does not run.
+pub(crate) const SANDBOX_STOPPED: &str =
+    "a simulated carrier is behind this account, and it does not run: start the sandbox, or use another account";
 
 /// What stands in a configuration in place of a secret. Sent back, it means "as it is".
 pub const MASK: &str = "********";
@@ -78,6 +82,8 @@ pub struct ServiceOptions {
     pub recordings: Option<PathBuf>,
     /// The folder of sounds that agents play.
     pub sounds: Option<PathBuf>,
+    /// Whether organizations may start the sandbox over the API, one at a time. Default: they may.
+    pub offer_sandbox: bool,
     /// Which hosts the agents of workflows may be at. Default: this machine and public hosts.
     pub agent_hosts: AgentHosts,
     /// What is read at `/metrics`; without it, there is no such page. From [`telemetry::install`].
@@ -98,6 +104,7 @@ impl Default for ServiceOptions {
             give_up_cost_after: 24 * 60 * MINUTE,
             recordings: None,
             sounds: None,
+            offer_sandbox: true,
             agent_hosts: AgentHosts::default(),
             metrics: None,
         }
@@ -123,6 +130,8 @@ struct Inner {
     /// A provider keeps its pace and its budget of retries, so each account has one.
     providers: Mutex<HashMap<Uuid, Built>>,
     sandbox: Mutex<Option<Arc<RunningSandbox>>>,
+    /// Held by whoever starts or stops the sandbox.
+    sandbox_turn: tokio::sync::Mutex<()>,
 }
 
 /// What may have changed: a hint to look.
@@ -178,6 +187,9 @@ pub enum ServiceError {
     /// The gateway is about to end, and takes no new calls.
     #[error("the gateway is about to end, and takes no new calls")]
     Ending,
+    /// A simulated carrier is behind the account, and cannot be reached.
+    #[error("{SANDBOX_STOPPED}")]
+    SandboxStopped,
     /// It cannot be done to the call as it is.
     #[error("{reason}")]
     NotNow {
@@ -237,7 +249,7 @@ impl Service {
         public_url: Url,
         options: ServiceOptions,
     ) -> Self {
-        let (untold, drain, attended, loudness, providers, sandbox) = Default::default();
+        let (untold, drain, attended, loudness, providers, sandbox, sandbox_turn) = Default::default();
         let inner = Inner {
             store,
             registry,
@@ -252,6 +264,7 @@ impl Service {
             loudness,
             providers,
             sandbox,
+            sandbox_turn,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -480,6 +493,7 @@ impl Service {
             Ok(provider) => provider.check_account().await.map_err(ServiceError::from),
             Err(unusable) => Err(unusable),
         };
+        let checked = checked.map_err(|error| self.explained(account, error));
         let problem = checked.as_ref().err().map(|error| error_chain(error));
         self.store().account_checked(account, problem.as_deref()).await?;
         checked

@@ -56,6 +56,8 @@ pub struct Account {
     pub updated_at: Timestamp,
     /// Whether it worked when the carrier was asked last; `None` while nobody has asked since its configuration was changed.
     pub health: Option<AccountHealth>,
+    /// Whether a simulated carrier is behind it.
+    pub is_sandbox: bool,
 }
 
 /// What came of asking a carrier about an account.
@@ -141,6 +143,7 @@ struct AccountRow {
     updated_at: i64,
     checked_at: Option<i64>,
     check_problem: Option<String>,
+    is_sandbox: bool,
 }
 from_row!(AccountRow {
     id,
@@ -156,6 +159,7 @@ from_row!(AccountRow {
     updated_at,
     checked_at,
     check_problem,
+    is_sandbox,
 });
 
 struct SealedRow {
@@ -317,7 +321,7 @@ impl Store {
     pub async fn accounts(&self, owner: OrganizationId) -> Result<Vec<Account>, StoreError> {
         let rows: Vec<AccountRow> = on!(self.db, read, pool => sqlx::query_as(
             "SELECT id, organization_id, name, provider, account_id, default_from, is_default, value, value_key, created_at,
-                 updated_at, checked_at, check_problem
+                 updated_at, checked_at, check_problem, is_sandbox
              FROM organization_configuration WHERE organization_id = $1 AND key = $2 ORDER BY name",
         )
         .bind(Uuid::from(owner))
@@ -335,7 +339,7 @@ impl Store {
     pub async fn account(&self, owner: OrganizationId, id: Uuid) -> Result<Option<Account>, StoreError> {
         let row: Option<AccountRow> = on!(self.db, read, pool => sqlx::query_as(
             "SELECT id, organization_id, name, provider, account_id, default_from, is_default, value, value_key, created_at,
-                 updated_at, checked_at, check_problem
+                 updated_at, checked_at, check_problem, is_sandbox
              FROM organization_configuration WHERE organization_id = $1 AND key = $2 AND id = $3",
         )
         .bind(Uuid::from(owner))
@@ -368,7 +372,7 @@ impl Store {
     ) -> Result<Vec<Account>, StoreError> {
         let rows: Vec<AccountRow> = on!(self.db, read, pool => sqlx::query_as(
             "SELECT id, organization_id, name, provider, account_id, default_from, is_default, value, value_key, created_at,
-                 updated_at, checked_at, check_problem
+                 updated_at, checked_at, check_problem, is_sandbox
              FROM organization_configuration
              WHERE key = $1 AND provider = $2 AND ($3 IS NULL OR account_id = $3) ORDER BY id",
         )
@@ -437,6 +441,21 @@ impl Store {
         .execute(pool)
         .await
         .map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Says that a simulated carrier is behind an account.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn mark_sandbox_account(&self, account: Uuid) -> Result<(), StoreError> {
+        on!(self.db, write, pool => sqlx::query("UPDATE organization_configuration SET is_sandbox = $2 WHERE id = $1")
+            .bind(account)
+            .bind(true)
+            .execute(pool)
+            .await
+            .map(|_| ()))?;
         Ok(())
     }
 
@@ -554,6 +573,7 @@ impl Store {
             health: row
                 .checked_at
                 .map(|checked_at| AccountHealth { checked_at: timestamp(checked_at), problem: row.check_problem }),
+            is_sandbox: row.is_sandbox,
         })
     }
 }

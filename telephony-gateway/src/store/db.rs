@@ -138,6 +138,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0002_health.sql"),
         include_str!("../../migrations/postgres/0002_health.sql"),
     ),
+    (
+        3,
+        "sandbox",
+        include_str!("../../migrations/sqlite/0003_sandbox.sql"),
+        include_str!("../../migrations/postgres/0003_sandbox.sql"),
+    ),
 ];
 
 impl Db {

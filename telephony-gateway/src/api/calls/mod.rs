@@ -279,6 +279,7 @@ impl NewCall {
 ), request_body = NewCall, responses(
     (status = 201, description = "The carrier was asked: `dial_state` says what it said", body = Call),
     (status = 200, description = "It was placed before, with the same key", body = Call),
+    (status = 409, description = "A simulated carrier is behind the account, and does not run", body = Problem),
     (status = 422, description = "A field is wrong, or the account has no caller ID: nothing was dialled", body = Problem),
     (status = 429, description = "As many calls as may be at the same time", body = Problem),
     (status = 502, description = "The carrier refused", body = Problem),
