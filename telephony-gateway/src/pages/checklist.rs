@@ -86,7 +86,10 @@ impl SetUp {
         let problem = |account: &Account| account.health.as_ref()?.problem.clone();
         if let Some((account, problem)) = self.usual_account().and_then(|account| Some((account, problem(account)?))) {
             let detail = format!("{} did not work when it was asked last: {problem}", account.name);
-            return Step::open(TITLE, detail, (format!("configurations/{}", account.id), "Open the account"));
+            return match account.is_sandbox {
+                true => Step::open(TITLE, detail, ("phone", "Open the sandbox")),
+                false => Step::open(TITLE, detail, (format!("configurations/{}", account.id), "Open the account")),
+            };
         }
         match self.accounts.len() {
             0 => Step::open(

@@ -14,6 +14,7 @@ use super::{
 struct Home {
     shell: Shell,
     is_new: bool,
+    /// The carriers that can be simulated, where that is offered.
     simulators: Vec<&'static str>,
     under_way: u64,
     most: u32,
@@ -24,7 +25,7 @@ struct Home {
 
 pub(super) async fn home(visitor: Visitor) -> Result<Response, PageError> {
     let set_up = SetUp::of(&visitor).await?;
-    let simulators = telephony_sandbox::registered();
+    let simulators = if visitor.sandbox_is_offered() { telephony_sandbox::registered() } else { Vec::new() };
     let template = Home {
         shell: visitor.shell(Part::Home),
         is_new: set_up.accounts.is_empty(),

@@ -13,7 +13,7 @@ struct Phone {
     softphone: Option<&'static str>,
     /// The numbers that can be called from it, with what answers each.
     numbers: Vec<(String, String)>,
-    has_simulators: bool,
+    is_offered: bool,
 }
 
 pub(super) async fn phone(visitor: Visitor) -> Result<Response, PageError> {
@@ -31,7 +31,7 @@ pub(super) async fn phone(visitor: Visitor) -> Result<Response, PageError> {
         shell: visitor.shell(Part::Phone),
         softphone: runs.then_some(telephony_sandbox::SOFTPHONE),
         numbers,
-        has_simulators: !telephony_sandbox::registered().is_empty(),
+        is_offered: visitor.sandbox_is_offered(),
     };
     Ok(page(StatusCode::OK, &template))
 }

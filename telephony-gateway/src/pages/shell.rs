@@ -60,6 +60,11 @@ impl Visitor {
         self.sandbox().is_some()
     }
 
+    /// Whether the sandbox can be started from here.
+    pub(super) fn sandbox_is_offered(&self) -> bool {
+        self.service.options().offer_sandbox && !telephony_sandbox::registered().is_empty()
+    }
+
     pub(super) fn shell(&self, part: Part) -> Shell {
         Shell { root: self.root, part, organization: self.organization.name.clone() }
     }

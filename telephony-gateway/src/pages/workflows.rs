@@ -120,6 +120,7 @@ struct Dial {
     last: Vec<String>,
     /// The handsets of the sandbox and what they do, if it runs.
     handsets: Vec<(&'static str, String)>,
+    offers_sandbox: bool,
     /// The number that rings this browser, if the sandbox runs.
     softphone: Option<&'static str>,
     checklist: Checklist,
@@ -206,6 +207,7 @@ async fn dial(visitor: &Visitor, set_up: &SetUp) -> Result<Dial, PageError> {
         from_accounts: set_up.accounts.iter().map(from_account).collect(),
         last,
         handsets: plan.filter(|_| sandbox_runs).map(|entry| (entry.number, capitalized(entry.description))).collect(),
+        offers_sandbox: visitor.sandbox_is_offered(),
         softphone: sandbox_runs.then_some(telephony_sandbox::SOFTPHONE),
         checklist: set_up.checklist(visitor),
     })
