@@ -156,7 +156,7 @@ pub fn router(service: Service) -> Router {
         .route("/metrics", get(metrics))
         .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))
         .merge(pages::router())
-        .fallback(|headers: http::HeaderMap| async move { pages::not_found(&headers) })
+        .fallback(|uri: http::Uri, headers: http::HeaderMap| async move { pages::not_found(&headers, &uri) })
         .method_not_allowed_fallback(|| async {
             let status = http::StatusCode::METHOD_NOT_ALLOWED;
             Problem::new(status, "Not with this method", "the page is asked with other methods; `allow` lists them")

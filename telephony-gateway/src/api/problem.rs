@@ -70,6 +70,11 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "Not signed in", detail)
     }
 
+    /// Whether it is that nobody is signed in.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED.as_u16()
+    }
+
     pub(super) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self

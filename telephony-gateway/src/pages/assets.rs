@@ -7,7 +7,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::RustEmbed;
 
-use super::not_found;
+use super::shell::PageError;
 
 #[derive(RustEmbed)]
 #[folder = "pages/static/"]
@@ -18,7 +18,9 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// A file of the pages. They are nobody's secret, so that the sign-in page looks like the others.
 pub(super) async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let Some(file) = Assets::get(&name) else { return not_found(&headers) };
+    let Some(file) = Assets::get(&name) else {
+        return PageError::NotFound("file").into_response();
+    };
     let tag: String = file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let tag = format!("\"{tag}\"");
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());

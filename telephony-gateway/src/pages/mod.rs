@@ -24,7 +24,7 @@ mod shell;
 mod show;
 mod workflows;
 
-use axum::{Router, routing::get};
+use axum::{Router, middleware::from_fn, routing::get};
 use http::{HeaderName, HeaderValue, header};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -58,7 +58,8 @@ pub(crate) fn router() -> Router<Service> {
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::one))
         .route("/phone", get(phone::phone))
-        .route("/static/{file}", get(assets::file));
+        .route("/static/{file}", get(assets::file))
+        .layer(from_fn(shell::write_errors));
     // Scripts and styles too.
     HEADERS
         .into_iter()

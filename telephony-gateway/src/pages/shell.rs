@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::FromRequestParts,
+    Extension,
+    extract::{FromRequestParts, Request},
+    middleware::Next,
     response::{Html, IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, Uri, header, request::Parts};
 use telephony_core::{OrganizationId, error_chain};
 use tracing::error;
 
@@ -31,7 +33,7 @@ pub(super) enum Part {
 #[derive(Debug)]
 pub(super) struct Shell {
     /// How the browser comes from the page's address to the root of the gateway's, wherever a proxy has put that: `./`, `../`, ….
-    pub(super) root: &'static str,
+    pub(super) root: String,
     /// The part that is open.
     pub(super) part: Part,
     /// Whose pages they are.
@@ -43,7 +45,7 @@ pub(super) struct Shell {
 pub(super) struct Visitor {
     pub(super) service: Service,
     pub(super) organization: Organization,
-    root: &'static str,
+    root: String,
 }
 
 impl Visitor {
@@ -66,7 +68,7 @@ impl Visitor {
     }
 
     pub(super) fn shell(&self, part: Part) -> Shell {
-        Shell { root: self.root, part, organization: self.organization.name.clone() }
+        Shell { root: self.root.clone(), part, organization: self.organization.name.clone() }
     }
 }
 
@@ -75,25 +77,23 @@ impl FromRequestParts<Service> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Response> {
         let root = root_from(parts.uri.path());
-        let Ok(caller) = Caller::from_request_parts(parts, service).await else {
-            return Err(page(StatusCode::UNAUTHORIZED, &SignIn { root, has_failed: false }));
+        let caller = match Caller::from_request_parts(parts, service).await {
+            Ok(caller) => caller,
+            Err(problem) if problem.is_unauthorized() => return Err(sign_in(root)),
+            Err(problem) => return Err(PageError::Failed(problem.to_string()).into_response()),
         };
-        let found = service
-            .store()
-            .organization(caller.organization)
-            .await
-            .map_err(|error| PageError::from(error).into_response())?;
-        let organization = found.ok_or_else(|| page(StatusCode::UNAUTHORIZED, &SignIn { root, has_failed: false }))?;
+        let found = service.store().organization(caller.organization).await;
+        let found = found.map_err(|error| PageError::from(error).into_response())?;
+        let organization = found.ok_or_else(|| sign_in(root.clone()))?;
         Ok(Self { service: service.clone(), organization, root })
     }
 }
 
 /// The way from a page's path to the root.
-fn root_from(path: &str) -> &'static str {
+fn root_from(path: &str) -> String {
     match path.trim_start_matches('/').matches('/').count() {
-        0 => "./",
-        1 => "../",
-        _ => "../../",
+        0 => "./".to_owned(),
+        depth => "../".repeat(depth),
     }
 }
 
@@ -111,34 +111,38 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
 #[derive(Template)]
 #[template(path = "sign-in.html")]
 struct SignIn {
-    root: &'static str,
+    root: String,
     has_failed: bool,
+}
+
+fn sign_in(root: String) -> Response {
+    page(StatusCode::UNAUTHORIZED, &SignIn { root, has_failed: false })
 }
 
 /// What is shown to somebody whose link is not good, or not any more.
 pub(crate) fn sign_in_failed() -> Response {
-    page(StatusCode::UNAUTHORIZED, &SignIn { root: "../", has_failed: true })
+    page(StatusCode::UNAUTHORIZED, &SignIn { root: "../".to_owned(), has_failed: true })
 }
 
 #[derive(Template)]
 #[template(path = "message.html")]
 struct Message {
-    root: &'static str,
+    root: String,
     title: &'static str,
     detail: String,
 }
 
 /// That there is no such page: to a browser a page that says so, to programs problem details.
-pub(crate) fn not_found(headers: &HeaderMap) -> Response {
+pub(crate) fn not_found(headers: &HeaderMap, uri: &Uri) -> Response {
     let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    if accepts.is_some_and(|accepts| accepts.contains("text/html")) {
-        return PageError::NotFound("page").into_response();
+    match accepts.is_some_and(|accepts| accepts.contains("text/html")) {
+        true => PageError::NotFound("page").written(root_from(uri.path())),
+        false => Problem::not_found("page").into_response(),
     }
-    Problem::not_found("page").into_response()
 }
 
 /// Why a page cannot be shown.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum PageError {
     NotFound(&'static str),
     Failed(String),
@@ -150,22 +154,37 @@ impl From<StoreError> for PageError {
     }
 }
 
+/// It does not know at which address it is shown, so it is no page yet: [`write_errors`] makes it one.
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        // It does not know at which address it is shown: it says where it leads from the host's root.
-        let root = "/";
-        match self {
+        (Extension(self), StatusCode::INTERNAL_SERVER_ERROR).into_response()
+    }
+}
+
+impl PageError {
+    fn written(self, root: String) -> Response {
+        let (status, title, detail) = match self {
             Self::NotFound(what) => {
                 let detail =
                     format!("There is no such {what}. It may have been deleted, or belong to another organization.");
-                page(StatusCode::NOT_FOUND, &Message { root, title: "Not found", detail })
+                (StatusCode::NOT_FOUND, "Not found", detail)
             }
             Self::Failed(reason) => {
                 error!(reason, "A page could not be shown.");
-                let detail = "The database failed, and nothing was done. The gateway's log says more.".to_owned();
-                page(StatusCode::INTERNAL_SERVER_ERROR, &Message { root, title: "The gateway failed", detail })
+                let detail = "The gateway failed, and nothing was done. Its log says more.".to_owned();
+                (StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", detail)
             }
-        }
+        };
+        page(status, &Message { root, title, detail })
+    }
+}
+
+/// Makes pages of errors.
+pub(super) async fn write_errors(uri: Uri, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<PageError>() {
+        Some(error) => error.written(root_from(uri.path())),
+        None => response,
     }
 }
 
@@ -175,6 +194,6 @@ mod tests {
 
     #[test]
     fn the_way_to_the_root_is_as_long_as_the_path() {
-        assert_eq!(["/", "/calls", "/calls/7", "/static/x/y"].map(root_from), ["./", "./", "../", "../../"]);
+        assert_eq!(["/", "/calls", "/calls/7", "/a/b/c/d"].map(root_from), ["./", "./", "../", "../../../"]);
     }
 }
