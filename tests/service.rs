@@ -530,6 +530,26 @@ fn what_is_of_no_call_is_not_found_and_a_media_token_opens_one_socket() {
 }
 
 #[test]
+fn a_call_whose_account_is_deleted_ends_and_gives_its_place_back() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "echo"})).await;
+        let sandbox = Sandbox::start(registered()[0], quick().with_ring(Duration::from_secs(20))).await.unwrap();
+        let account = gateway.account(&sandbox).await;
+        let call = gateway.dial(&account, &workflow, TALKS).await;
+        assert_eq!(gateway.tenant.get("/organization").await["concurrent_calls"], 1);
+        let (status, _) =
+            gateway.tenant.ask(Method::DELETE, &format!("/telephony/configurations/{account}"), None).await;
+        assert_eq!(status, 204);
+        let over = gateway.settled(&call).await;
+        assert_eq!(over["status"], "failed", "{over}");
+        assert!(over["reason"].as_str().unwrap().contains("was deleted"), "{over}");
+        assert_eq!(gateway.tenant.get("/organization").await["concurrent_calls"], 0);
+        sandbox.stop().await;
+        gateway.serving.stop().await;
+    });
+}
+
+#[test]
 fn no_call_outlives_the_longest() {
     let options = ServiceOptions { max_call_duration: Duration::from_millis(1_500), ..impatient() };
     on_each_database(&options, async |gateway| {

@@ -316,6 +316,8 @@ fn a_simulated_carrier_that_is_told_to_end_takes_its_account_with_it() {
             (1, &json!("main"), &json!(true)),
             "{left:?}"
         );
+        let organizations: Value = serde_json::from_str(&said(folder, &["organizations", "list", "--json"])).unwrap();
+        assert_eq!(organizations[0]["concurrent_calls"], 0, "its call was hung up");
         said(folder, &["config", "remove", "main"]);
     }
     let (mut alone, mut lines) = Program::start(folder, &["simulate", name]);

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use telephony_core::{CallStatus, PhoneNumber};
 use telephony_sandbox::{Observation, Sandbox};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
 use super::{
@@ -26,6 +26,9 @@ use crate::{
 
 /// How often the gateway's ledger is looked into.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long to wait for the end of a call that was told to end.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Gives the gateway an account with the carrier for as long as the call takes, and follows the call. No call goes through that account
 /// but this one.
@@ -46,7 +49,10 @@ pub(super) async fn run(
     let account = added.map_err(usage)?;
     let outcome = tokio::select! {
         outcome = call(&asked, &sandbox, &account, workflow, from, to) => outcome.map(Some),
-        signal = signals.next() => signal.map(|()| None).map_err(CliError::from),
+        signal = signals.next() => match signal {
+            Ok(()) => hang_up(&asked, &account).await.map(|()| None),
+            Err(error) => Err(error.into()),
+        },
     };
     sandbox.stop().await;
     asked.service.store().delete_account(asked.owner, account.id).await?;
@@ -59,6 +65,32 @@ pub(super) async fn run(
     let exit_status = status_of(CallOutcome::of(run.summary.status, None));
     asked.say(value, || format!("The call is over: {status}. It stays listed as {}.\n", Uuid::from(run.id))).await?;
     Ok(exit_status)
+}
+
+/// Ends the call, if there is one, and lets the gateway learn of it.
+async fn hang_up(asked: &Asked, account: &Account) -> Result<(), CliError> {
+    let store = asked.service.store();
+    let filter = RunFilter { configuration: Some(account.id), ..RunFilter::default() };
+    let ended = async {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_told = false;
+        loop {
+            looks.tick().await;
+            let Some(run) = store.runs(asked.owner, &filter, 1).await?.runs.into_iter().next() else { return Ok(()) };
+            if run.is_over {
+                return Ok(());
+            }
+            if !is_told {
+                asked.service.hang_up(asked.owner, run.id).await.map_err(usage)?;
+                is_told = true;
+            }
+        }
+    };
+    match timeout(ENDS_WITHIN, ended).await {
+        Ok(ended) => ended,
+        Err(_) => Ok(writeln!(io::stderr(), "The gateway has not said that the call is over.")?),
+    }
 }
 
 /// Has the number answered, calls it, and returns once everything about the call is known.

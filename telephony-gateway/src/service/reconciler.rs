@@ -149,7 +149,16 @@ async fn look_after(service: &Service, run: StoredRun, no_webhook: bool) -> Resu
         }
         return Ok(());
     }
-    let provider = service.provider_of(&run).await?;
+    let provider = match service.provider_of(&run).await {
+        Ok(provider) => provider,
+        // Its account is gone, and with it whoever could tell how it ended.
+        Err(ServiceError::NotFound { .. }) => {
+            let reason = "the account of the call was deleted while it was up";
+            let change = StatusChange::new(Some(CallStatus::Failed), "").with_reason(Some(reason.to_owned()));
+            return write(service, &run, "gateway:account-gone", change).await;
+        }
+        Err(error) => return Err(error),
+    };
     let longest =
         run.options["max_duration_secs"].as_u64().map_or(service.options().max_call_duration, Duration::from_secs);
     if age > longest {
