@@ -6,3 +6,4 @@ mod accounts;
 mod first_run;
 mod gateway;
 mod harness;
+mod workflows;
