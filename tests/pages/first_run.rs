@@ -60,6 +60,36 @@ async fn whoever_has_a_link_is_let_in_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newcomer_has_a_call_with_a_few_presses() {
+    let page = Pages::start(Sandbox::No).await;
+    page.wait_text("h1", "Your first call").await;
+    for simulator in telephony_sandbox::registered() {
+        page.wait_text("section", simulator.provider().display_name()).await;
+    }
+    page.look("first-call").await;
+    page.press("[data-testid=connect-carrier]").await;
+    page.wait_path("/configurations/new").await;
+    page.wait_text("h1", "Add an account").await;
+    page.press(".brand").await;
+
+    page.press("[data-testid=start-sandbox]").await;
+    page.wait_path("/workflows").await;
+    page.press("[data-testid=workflow] a").await;
+    page.press("[data-testid=phone-call]").await;
+    page.type_into("[data-testid=to]", DIAL_PLAN[0].number).await;
+    page.press("[data-testid=dial]").await;
+    page.wait_text("[data-testid=call-status]", "in progress").await;
+    page.press("[data-testid=hang-up]").await;
+    page.wait_text("[data-testid=call-status]", "completed").await;
+    assert_eq!(page.tenant.get("/calls").await["calls"].as_array().unwrap().len(), 1);
+
+    page.open("/").await;
+    page.wait_text("h1", "Overview").await;
+    page.look("overview").await;
+    page.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_keeps_to_itself() {
     let page = Pages::start(Sandbox::Yes).await;
     let (accounts, workflows) =
