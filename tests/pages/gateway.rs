@@ -1,7 +1,8 @@
 //! A gateway, and a browser that is signed in to it.
 
-use std::{net::Ipv4Addr, ops::Deref, path::Path, time::Duration};
+use std::{fs, net::Ipv4Addr, ops::Deref, path::Path, time::Duration};
 
+use serde_json::{Value, json};
 use telephony_core::{OrganizationId, ProviderContext};
 use telephony_gateway::{
     service::{ServiceOptions, Serving},
@@ -10,6 +11,8 @@ use telephony_gateway::{
 use telephony_registry::Registry;
 use tempfile::TempDir;
 use tests::{browser::Browser, tenant::Tenant};
+
+use crate::sound::write_tone;
 
 /// Whether the simulated carriers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +29,8 @@ pub(crate) struct Pages {
     pub(crate) organization: OrganizationId,
     pub(crate) store: Store,
     pub(crate) serving: Serving,
-    // Goes last: what is recorded is in it.
-    _recordings: TempDir,
+    /// What is recorded is in it, and what is played.
+    data: TempDir,
 }
 
 impl Pages {
@@ -49,8 +52,9 @@ impl Pages {
     pub(crate) async fn signed_out(sandbox: Sandbox, microphone: Option<&Path>) -> Self {
         let store = Store::open(&DatabaseUrl::Memory, KeyRing::generate()).await.unwrap();
         let (registry, context) = (Registry::linked().unwrap(), ProviderContext::network().unwrap());
-        let recordings = tempfile::tempdir().unwrap();
-        let options = ServiceOptions { recordings: Some(recordings.path().to_owned()), ..ServiceOptions::default() };
+        let data = tempfile::tempdir().unwrap();
+        let [recordings, sounds] = ["recordings", "sounds"].map(|name| Some(data.path().join(name)));
+        let options = ServiceOptions { recordings, sounds, ..ServiceOptions::default() };
         let listen = (Ipv4Addr::LOCALHOST, 0).into();
         let serving = Serving::start(store.clone(), registry, context, listen, None, options).await.unwrap();
         let organization = store.create_organization("ours", 5).await.unwrap().id;
@@ -60,7 +64,7 @@ impl Pages {
         }
         let base = format!("http://{}", serving.address());
         let browser = Browser::start(&base, microphone).await;
-        Self { browser, tenant: Tenant::new(base, token), organization, store, serving, _recordings: recordings }
+        Self { browser, tenant: Tenant::new(base, token), organization, store, serving, data }
     }
 
     /// Opens a sign-in link, as the gateway prints it.
@@ -68,6 +72,17 @@ impl Pages {
         let link = self.store.create_sign_in_token(self.organization, Duration::from_secs(60)).await.unwrap();
         self.browser.open(&format!("/sign-in/{}", link.expose())).await;
         self.browser.wait_path("/").await;
+    }
+
+    /// Makes a workflow that plays a minute of a tone, with a pause after the first second in which whoever is called begins to speak.
+    /// Its calls are up until somebody hangs up.
+    pub(crate) async fn workflow_that_plays(&self, name: &str) -> Value {
+        let sounds = self.data.path().join("sounds");
+        fs::create_dir_all(&sounds).unwrap();
+        let parts = [(1, true), (1, false), (58, true)].map(|(secs, sounds)| (Duration::from_secs(secs), sounds));
+        write_tone(&sounds.join("tone.wav"), 440.0, &parts);
+        let body = json!({"name": name, "agent": {"type": "play", "file": "tone.wav"}, "record": true});
+        self.tenant.post("/workflows", body).await
     }
 
     /// Ends both. Nothing in the browser may have gone wrong.

@@ -1,10 +1,14 @@
 //! The gateway's pages can be tested: the browser is signed in, sees what is there, and hears what it should.
 
-use hound::{SampleFormat, WavSpec, WavWriter};
+use std::time::Duration;
+
 use serde_json::json;
 use tests::browser::{Scheme, Size};
 
-use crate::gateway::{Pages, Sandbox};
+use crate::{
+    gateway::{Pages, Sandbox},
+    sound::write_tone,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_description_of_the_api_is_shown_to_who_is_signed_in() {
@@ -38,13 +42,7 @@ async fn the_microphone_hears_a_file() {
     const TONE_HZ: f64 = 1_000.0;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tone.wav");
-    let spec = WavSpec { channels: 1, sample_rate: 48_000, bits_per_sample: 16, sample_format: SampleFormat::Int };
-    let mut wav = WavWriter::create(&file, spec).unwrap();
-    for n in 0..48_000 {
-        let sine = (f64::from(n) / 48_000.0 * TONE_HZ * std::f64::consts::TAU).sin();
-        wav.write_sample((sine * 12_000.0) as i16).unwrap();
-    }
-    wav.finalize().unwrap();
+    write_tone(&file, TONE_HZ, &[(Duration::from_secs(1), true)]);
 
     let page = Pages::start_talking(Sandbox::No, &file).await;
     let loudest = page.evaluate_async(LOUDEST_HZ, vec![]).await;

@@ -6,4 +6,5 @@ mod accounts;
 mod first_run;
 mod gateway;
 mod harness;
+mod sound;
 mod workflows;

@@ -107,8 +107,7 @@ async fn a_workflow_is_made_changed_and_deleted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_is_placed_from_the_dialog() {
     let page = Pages::start(Sandbox::Yes).await;
-    let echo = json!({"name": "Parrot", "agent": {"type": "echo"}, "record": false});
-    let workflow = page.tenant.post("/workflows", echo).await;
+    let workflow = page.workflow_that_plays("Queue").await;
     let path = format!("/workflows/{}", workflow["id"].as_str().unwrap());
     let registry = Registry::linked().unwrap();
     let accounts = page.tenant.get("/telephony/configurations").await;
@@ -157,7 +156,6 @@ async fn a_call_is_placed_from_the_dialog() {
     page.wait_text(STATUS, "in progress").await;
     let call = page.tenant.get("/calls").await["calls"][0].clone();
     assert_eq!((&call["to"], &call["configuration_id"]), (&json!(talks), &account["id"]));
-    // The person speaks, and hears it again.
     page.until("both levels", "return loudest.caller_dbfs > -50 && loudest.agent_dbfs > -50", vec![]).await;
     page.until("the running clock", "return clock.size > 2", vec![]).await;
     page.look("dialog-in-progress").await;
