@@ -21,8 +21,12 @@ export function bindForms() {
     if (form.dataset.form !== undefined) {
       event.preventDefault();
       void send(form, /** @type {SubmitEvent} */ (event).submitter);
-    } else if (form.dataset.filters !== undefined) {
-      takeMoments(form);
+    }
+  });
+  document.addEventListener("formdata", (event) => {
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    if (form.dataset.filters !== undefined) {
+      takeFilters(form, /** @type {FormDataEvent} */ (event).formData);
     }
   });
   document.addEventListener("input", (event) => {
@@ -341,12 +345,20 @@ function giveMoments(form) {
   }
 }
 
-/** @param {HTMLFormElement} form its local times, into the fields that are sent */
-function takeMoments(form) {
+/**
+ * What a form for filters sends: its local times in UTC, and nothing of what was left empty.
+ *
+ * @param {HTMLFormElement} form
+ * @param {FormData} filters
+ */
+function takeFilters(form, filters) {
   for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("[data-moment]"))) {
-    const sent = /** @type {HTMLInputElement | null} */ (form.elements.namedItem(input.dataset.moment ?? ""));
-    if (sent !== null) {
-      sent.value = input.value === "" ? "" : new Date(input.value).toISOString().replace(".000Z", "Z");
+    const moment = input.value === "" ? "" : new Date(input.value).toISOString().replace(".000Z", "Z");
+    filters.set(input.dataset.moment ?? "", moment);
+  }
+  for (const [name, value] of [...filters]) {
+    if (value === "") {
+      filters.delete(name);
     }
   }
 }
