@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod accounts;
+mod calls;
 mod first_run;
 mod gateway;
 mod harness;
