@@ -63,8 +63,12 @@ function bind(form) {
       endFollowing?.();
       endFollowing = follow(panel, address(`api/v1/calls/${call.id}/live`), address(`calls/${call.id}`), "#call-panel");
     } catch (error) {
-      ringsHere = error instanceof Problem ? ringsHere : undefined;
-      showProblem(form, /** @type {Problem} */ (error));
+      if (error instanceof Problem) {
+        showProblem(form, error);
+      } else {
+        ringsHere = undefined;
+        showProblem(form, new Problem(0, "Not connected", /** @type {Error} */ (error).message));
+      }
     } finally {
       button.disabled = false;
     }
