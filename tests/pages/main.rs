@@ -7,5 +7,6 @@ mod calls;
 mod first_run;
 mod gateway;
 mod harness;
+mod softphone;
 mod sound;
 mod workflows;
