@@ -213,6 +213,8 @@ pub(crate) fn url_list(url: &Url) -> [&str; 1] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use insta::assert_snapshot;
     use telephony_core::{Reject, audio::AudioFormat};
 
@@ -228,8 +230,19 @@ mod tests {
         document(&config, Operation::GetWebhookResponse, &call, instruction)
     }
 
+    /// The document, its members in the order of the alphabet: which order they have means nothing.
     fn ncco(instruction: CallInstruction) -> String {
-        outcome(&instruction).unwrap().to_string()
+        fn sorted(value: Value) -> Value {
+            match value {
+                Value::Array(items) => items.into_iter().map(sorted).collect(),
+                Value::Object(fields) => {
+                    let fields: BTreeMap<String, Value> = fields.into_iter().collect();
+                    fields.into_iter().map(|(name, value)| (name, sorted(value))).collect()
+                }
+                other => other,
+            }
+        }
+        sorted(outcome(&instruction).unwrap()).to_string()
     }
 
     fn refusal(instruction: CallInstruction) -> String {
