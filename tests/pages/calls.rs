@@ -295,6 +295,8 @@ async fn a_call_that_went_wrong_says_what_to_do() {
     page.wait_text("[data-testid=call-status]", "not dialled").await;
     page.wait_text("[data-testid=trouble]", call["dial_error"].as_str().unwrap()).await;
     page.wait_text("[data-testid=trouble]", "test its connection").await;
+    assert_eq!(page.text("[data-testid=cost]").await, "nothing");
+    page.wait_text(".empty", "told nothing of it").await;
     page.look("call-refused").await;
     for carrier in sandbox.carriers() {
         carrier.set_faults(telephony_sandbox::Faults::none());

@@ -49,6 +49,9 @@ pub(super) fn status(run: &StoredRun) -> (&'static str, &'static str) {
 
 /// What a call cost, or what is known of that.
 pub(super) fn cost(run: &StoredRun) -> String {
+    if run.dial_state == DialState::Refused {
+        return "nothing".to_owned();
+    }
     match (&run.summary.cost, run.cost_state.as_str()) {
         (Some(CallCost::Rated { total, .. }), _) => format!("{} {}", total.amount, total.currency.code()),
         (_, "pending") if run.is_over => "not rated yet".to_owned(),
