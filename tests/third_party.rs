@@ -8,9 +8,13 @@ use std::{
     collections::hash_map::DefaultHasher,
     fs,
     hash::{Hash, Hasher},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, ChildStdout, Command, Output, Stdio},
 };
+
+use serde_json::Value;
+use tests::browser::Browser;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -107,6 +111,78 @@ fn blocks(guide: &str) -> Vec<Block> {
     blocks
 }
 
+/// A program that runs until it is dropped.
+struct Running {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(program: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        Self { child, said }
+    }
+
+    /// What it says until it has said something.
+    fn until(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        let mut said = String::new();
+        loop {
+            let before = said.len();
+            assert!(self.said.read_line(&mut said).unwrap() > 0, "it ends: {said}");
+            if wanted(&said[before..]) {
+                return said;
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has ended by itself.
+        let _killed = self.child.kill();
+        let _waited = self.child.wait();
+    }
+}
+
+/// The pages of a gateway with a carrier that they have never heard of: its form is there, by its schema alone, and what is typed into it
+/// works.
+fn its_form_is_in_the_pages(program: &Path, data: &Path) {
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    let mut gateway = Running::start(program, &serve);
+    let said = gateway.until(|line| line.contains("/sign-in/"));
+    let link = said.lines().last().unwrap().trim();
+    let (origin, _) = link.split_once("/sign-in/").unwrap();
+    let mut carrier = Running::start(program, &["simulate", "acme"]);
+    let said = carrier.until(|line| line.starts_with('}'));
+    let mut account: Value = serde_json::from_str(&said[said.find('{').unwrap()..]).unwrap();
+    account.as_object_mut().unwrap().remove("provider");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let page = Browser::start(origin, None).await;
+        page.goto(link).await;
+        page.wait_path("/").await;
+        page.press("[data-testid=connect-carrier]").await;
+        page.wait_text("[data-testid=carrier-acme]", "Acme Telephone").await;
+        page.press("[data-testid=carrier-acme]").await;
+        page.wait_text("label", "Account ID").await;
+        page.press("[data-testid=save]").await;
+        page.wait_text("[data-testid=problem-account_id]", "is required").await;
+        page.type_into("[name='config.account_id']", "?").await;
+        page.press("[data-testid=save]").await;
+        page.wait_text("[data-testid=problem-account_id]", "must be the account's ID, as the console shows it").await;
+        for (name, value) in account.as_object().unwrap() {
+            page.type_into(&format!("[name='config.{name}']"), value.as_str().unwrap()).await;
+        }
+        page.press("[data-testid=save]").await;
+        page.press("[data-testid=test-connection]").await;
+        page.wait_text("[data-testid=test-result]", "working").await;
+        assert!(page.path().await.starts_with("/configurations/"));
+        page.look("unseen-provider").await;
+        page.end().await;
+    });
+}
+
 /// The guide, followed to the letter: a crate made by the scaffold, tested, and in a third party's own gateway that places a sandbox
 /// call in a debug build and in a release with fat link-time optimisation.
 #[test]
@@ -145,8 +221,9 @@ fn the_guide_does_what_it_says() {
         }
     }
     assert_eq!(calls, 2, "a call in a debug build, and one in a release");
+    its_form_is_in_the_pages(&root().join("target/third-party/debug/my-gateway"), &folder.join("data"));
     let report = fs::read_to_string(folder.join("telephony-acme/conformance.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["provider"]["package"], &report["failed"]), (&"telephony-acme".into(), &0.into()));
 }
 
