@@ -260,12 +260,14 @@ async fn all_that_is_known_of_a_call_is_on_its_page() {
 
     // A press of a key is a moment of the recording, and leads there. Whoever presses keys does it in the pause of the tone.
     let pressed = dial(&page, &workflow, &account, handset(Behaviour::PressesDigits)).await;
-    page.open(&format!("/calls/{pressed}")).await;
-    for (heard, script) in [("the tone", "> -50"), ("the pause", "<= -50"), ("the tone again", "> -50")] {
-        let script = format!("return document.querySelector('[data-level=agent_dbfs]')?.value {script}");
-        page.until(heard, &script, vec![]).await;
+    let mut followed = page.tenant.follow(&format!("/calls/{pressed}/live")).await;
+    for (heard, is_loud) in [("the tone", true), ("the pause", false), ("the tone again", true)] {
+        let is_heard = |levels: &Value| (levels["agent_dbfs"].as_f64().unwrap() > -50.0) == is_loud;
+        followed.until("levels", heard, is_heard).await;
     }
-    page.press("[data-testid=hang-up]").await;
+    page.tenant.post(&format!("/calls/{pressed}/hang-up"), json!({})).await;
+    settled(&page, &pressed).await;
+    page.open(&format!("/calls/{pressed}")).await;
     page.wait_text(".moments li:last-child", "key pressed").await;
     page.wait_text(".moments li:first-child", "agent speaks").await;
     page.press(".moments li:last-child button").await;
