@@ -219,11 +219,14 @@ async fn every_provider_has_the_form_of_its_schema() {
 
         // Saved untouched, it is what it was.
         press_and_load(&page, "[data-testid=save]").await;
+        page.wait_text("[data-testid=notice]", "Saved.").await;
         page.press("[data-testid=test-connection]").await;
         page.wait_text("[data-testid=test-result]", "working").await;
         page.wait_text("[data-testid=test-result]", "The carrier knows it as").await;
         press_and_load(&page, "[data-testid=import-numbers]").await;
-        assert_eq!(page.count("[data-testid=number]").await, carrier.numbers().len(), "{name}");
+        let numbers = carrier.numbers().len();
+        page.wait_text("[data-testid=notice]", &format!("{numbers} at the carrier, {numbers} new here.")).await;
+        assert_eq!(page.count("[data-testid=number]").await, numbers, "{name}");
         holds_none_of(&page, &words).await;
         if is_richest {
             page.look("account-form-stored").await;
@@ -290,6 +293,9 @@ async fn an_account_is_mended_put_to_use_and_deleted() {
     let accounts = page.tenant.get("/telephony/configurations").await;
     let problem = accounts[0]["health"]["problem"].as_str().unwrap().to_owned();
     page.open("/configurations").await;
+    press_and_load(&page, "[data-testid=test-connection]").await;
+    page.wait_text("[data-testid=notice]", &problem).await;
+    page.excuse("status of 502").await;
     page.wait_text("[data-testid=health]", "failing").await;
     page.wait_text("[data-testid=health]", &problem).await;
     page.wait_text(".steps .open", "did not work when it was asked last").await;
@@ -314,6 +320,7 @@ async fn an_account_is_mended_put_to_use_and_deleted() {
     press_and_load(&page, &format!("{second} [data-testid=make-caller-id]")).await;
     assert_eq!(page.value("#default-from").await, numbers[1].as_e164());
     page.wait_text(&format!("{second} .tag"), "caller ID").await;
+    page.wait_text("[data-testid=notice]", &format!("Calls come from {} now.", numbers[1].as_e164())).await;
     let stored = page.tenant.get(&format!("/telephony/configurations/{id}")).await;
     assert_eq!(stored["default_from"], numbers[1].as_e164());
     page.choose(&format!("{second} select"), workflow["id"].as_str().unwrap()).await;
@@ -341,6 +348,7 @@ async fn an_account_is_mended_put_to_use_and_deleted() {
     page.wait_text("h1", "Warehouse").await;
     press_and_load(&page, "[data-testid=make-default]").await;
     page.wait_text("h1 .tag", "default").await;
+    page.wait_text("[data-testid=notice]", "It is the default now.").await;
     let accounts = page.tenant.get("/telephony/configurations").await;
     let defaults: Vec<&Value> =
         accounts.as_array().unwrap().iter().filter(|account| account["is_default"] == true).collect();

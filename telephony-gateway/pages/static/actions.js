@@ -2,14 +2,14 @@
 /**
  * Buttons that do one thing: `data-action="POST api/…"`, with `data-body` (JSON), `data-sure` (a question before it), `data-said` (words
  * after it, with `{fields}` of the answer), `data-then` (`reload`, or where to go, with `{fields}` of the answer) and `data-into` (the
- * element that shows the answer).
+ * element that shows the answer). With `data-anyway` it goes there also when it is refused.
  *
  * They are found where the press arrives, so that they work in whatever is put into the page later.
  */
 
 import { address, ask, methodAndPath } from "./api.js";
 import { showProblem } from "./forms.js";
-import { notice } from "./notices.js";
+import { notice, noticeOnNextPage } from "./notices.js";
 
 export function bindActions() {
   document.addEventListener("click", (event) => {
@@ -68,13 +68,13 @@ async function act(button) {
     if (shown !== null) {
       showAnswer(shown, answer);
     }
-    if (said !== undefined) {
-      notice(filled(said, answer));
-    }
-    follow(then, answer);
+    conclude(said, then, answer);
   } catch (error) {
     const problem = /** @type {import("./api.js").Problem} */ (error);
-    if (shown !== null) {
+    if (button.dataset.anyway !== undefined) {
+      noticeOnNextPage(problem.message, "bad");
+      follow(then, null);
+    } else if (shown !== null) {
       shown.dataset.state = "failing";
       shown.replaceChildren(status("bad", problem.title || "failed"), ` ${problem.message}`);
     } else if (!showProblem(button.closest("section, dialog, form"), problem)) {
@@ -146,12 +146,27 @@ export function filled(text, answer) {
 }
 
 /**
+ * Says that something is done, where it leads if it leads elsewhere, and goes there.
+ *
+ * @param {string | undefined} said
+ * @param {string | undefined} then
+ * @param {any} answer
+ */
+export function conclude(said, then, answer) {
+  if (said !== undefined) {
+    const say = then === undefined ? notice : noticeOnNextPage;
+    say(filled(said, answer));
+  }
+  follow(then, answer);
+}
+
+/**
  * Goes where an action leads.
  *
  * @param {string | undefined} then
  * @param {any} answer
  */
-export function follow(then, answer) {
+function follow(then, answer) {
   if (then === "reload") {
     location.reload();
   } else if (then !== undefined) {

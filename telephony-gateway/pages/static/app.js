@@ -5,11 +5,13 @@ import { bindActions } from "./actions.js";
 import { bindDials } from "./dial.js";
 import { bindForms } from "./forms.js";
 import { bindLive } from "./live.js";
+import { bindNotices } from "./notices.js";
 import { localizeTimes, startTimers } from "./times.js";
 import { bindWaveforms } from "./waveform.js";
 
 bindActions();
 bindForms();
+bindNotices();
 bindDials();
 bindLive();
 bindWaveforms();

@@ -6,7 +6,7 @@
  * says of it is checked here, before anything is sent; what the gateway says of it is put beside it.
  */
 
-import { filled, follow } from "./actions.js";
+import { conclude } from "./actions.js";
 import { ask, methodAndPath } from "./api.js";
 import { notice } from "./notices.js";
 
@@ -154,10 +154,7 @@ async function send(form, button) {
   button?.setAttribute("disabled", "");
   try {
     const answer = await ask(method, path, read(form));
-    if (form.dataset.said !== undefined) {
-      notice(filled(form.dataset.said, answer));
-    }
-    follow(form.dataset.then, answer);
+    conclude(form.dataset.said, form.dataset.then, answer);
   } catch (error) {
     showProblem(form, /** @type {import("./api.js").Problem} */ (error));
   } finally {
