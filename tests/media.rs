@@ -178,6 +178,7 @@ fn taken_with_an_agent_elsewhere(
     taken_by_a_call(carrier, format, account, agent, |n| {
         // The connection is made by the one task that there is; nothing of the call waits for it here.
         while runtime.metrics().num_alive_tasks() > 0 {
+            assert!(began.elapsed() < Duration::from_secs(60), "the connection is never made");
             runtime.block_on(tokio::task::yield_now());
         }
         // First many at once, so that buffers have room for answers that come late. Then no more wait than half as many.

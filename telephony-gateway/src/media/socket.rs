@@ -168,12 +168,14 @@ mod tests {
         socket
     }
 
+    /// Nothing here takes so long, unless it is held up for ever.
+    const FOR_EVER: Duration = Duration::from_secs(60);
+
     /// Says a frame and hears it back.
     async fn there_and_back(socket: &mut WebSocketStream<TcpStream>) {
         socket.send(tungstenite::Message::binary(FRAME.to_vec())).await.unwrap();
-        assert!(
-            matches!(socket.next().await, Some(Ok(tungstenite::Message::Binary(bytes))) if bytes.len() == FRAME.len())
-        );
+        let heard = timeout(FOR_EVER, socket.next()).await.expect("it is held up");
+        assert!(matches!(heard, Some(Ok(tungstenite::Message::Binary(bytes))) if bytes.len() == FRAME.len()));
     }
 
     // One thread: who waits in it lets all others wait.
@@ -187,7 +189,7 @@ mod tests {
             tokio::spawn(async move { while slow.send(tungstenite::Message::binary(FRAME.to_vec())).await.is_ok() {} });
         let (began, mut carried) = (Instant::now(), 0);
         let end = loop {
-            assert!(began.elapsed() < Duration::from_secs(60), "it is never cut");
+            assert!(began.elapsed() < FOR_EVER, "it is never cut");
             match ended.try_recv() {
                 Ok(end) => break end,
                 Err(_) => there_and_back(&mut good).await,
@@ -195,7 +197,7 @@ mod tests {
             carried += 1;
         };
         assert_eq!(end, SessionEnd::Lost("what was sent was not taken in 5 s".to_owned()));
-        slow.await.unwrap();
+        timeout(FOR_EVER, slow).await.expect("its socket is never closed").unwrap();
         // The other went on all the while, and goes on.
         assert!(carried > 1_000, "{carried}");
         there_and_back(&mut good).await;
@@ -223,6 +225,7 @@ mod tests {
         // The carrier is in a thread of its own: what is counted is this one's.
         let carrier = thread::spawn(move || {
             let stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(FOR_EVER)).unwrap();
             let (mut socket, _) = tungstenite::client(format!("ws://{address}/"), stream).unwrap();
             socket.send(tungstenite::Message::text("start")).unwrap();
             for _ in 0..WARM + FRAMES {
@@ -231,9 +234,11 @@ mod tests {
                 counted.fetch_add(1, Ordering::SeqCst);
             }
         });
+        let began = Instant::now();
         let carry = |frames| {
             runtime.block_on(async {
                 while heard.load(Ordering::SeqCst) < frames {
+                    assert!(began.elapsed() < FOR_EVER, "frames are lost or held up: {heard:?} of {frames} came back");
                     tokio::task::yield_now().await;
                 }
             });

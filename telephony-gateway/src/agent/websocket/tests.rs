@@ -1,6 +1,9 @@
 //! Agents behind real sockets on this machine. The only clock is the caller's audio, which the tests hand in.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use futures_util::{SinkExt, StreamExt};
 use proptest::prelude::*;
@@ -29,8 +32,12 @@ use crate::agent::{Act, AgentAction, CallAgent, StopReason, some_call};
 /// 20 ms at 16 kHz.
 const FRAME: [i16; 320] = [7; 320];
 
+/// Nothing here takes so long, unless it never comes.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
 /// The gateway's side of a call.
 struct Call {
+    began: Instant,
     agent: WebSocketAgent,
     line: AgentLine,
     /// What was said before and is not heard yet.
@@ -45,11 +52,12 @@ impl Call {
         call.call = CallRef::new(CallId::new("CA1").unwrap());
         call.parameters.insert("language".to_owned(), "de".to_owned());
         agent.on_event(AgentEvent::Started(&call), &mut line);
-        Self { agent, line, unheard: 0 }
+        Self { began: Instant::now(), agent, line, unheard: 0 }
     }
 
     /// Something happens on the line, and sockets get the time to be ready.
     async fn tell(&mut self, event: AgentEvent<'_>) -> Vec<Act> {
+        assert!(self.began.elapsed() < FOR_EVER, "what is waited for never comes: {:?}", self.agent.report());
         self.line.begin(self.unheard, 0);
         self.agent.on_event(event, &mut self.line);
         yield_now().await;
@@ -345,7 +353,9 @@ async fn a_name_that_leads_where_agents_may_not_be_is_not_connected_to() {
     let mut agent = agent.only_at(hosts).expect("a name is looked up when it is called");
     let mut line = AgentLine::default();
     agent.on_event(AgentEvent::Started(&some_call()), &mut line);
+    let began = Instant::now();
     let acts = loop {
+        assert!(began.elapsed() < FOR_EVER, "the agent is neither refused nor reached");
         line.begin(0, 0);
         agent.on_event(AgentEvent::Audio(&[]), &mut line);
         yield_now().await;
