@@ -7,7 +7,7 @@ use std::path::Path;
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use telephony_core::ProviderContext;
+use telephony_core::{OrganizationId, ProviderContext, config::secret_fields};
 use telephony_gateway::{
     api,
     service::{MASK, Service, ServiceOptions, Serving},
@@ -401,6 +401,109 @@ fn no_route_lets_in_nobody_or_somebody_else() {
         }
         drop(sandbox);
         service.stop_sandbox().await;
+    });
+}
+
+/// A browser that is signed in, or is not: what it is shown at a path.
+async fn shown(base: &str, path: &str, cookie: Option<&str>) -> (u16, String) {
+    let mut request = Client::new().get(format!("{base}{path}")).header("accept", "text/html");
+    if let Some(cookie) = cookie {
+        request = request.header("cookie", cookie);
+    }
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// The cookie of somebody of an organization who has opened a sign-in link.
+async fn cookie(base: &str, service: &Service, organization: OrganizationId) -> String {
+    let link = service.store().create_sign_in_token(organization, std::time::Duration::from_secs(60)).await.unwrap();
+    let browser = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let signed_in = browser.get(format!("{base}/sign-in/{}", link.expose())).send().await.unwrap();
+    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap();
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+/// Enough of a secret to know it by, however a page may escape it: its longest run of letters and digits.
+fn secret_part(secret: &str) -> String {
+    secret.split(|c: char| !c.is_ascii_alphanumeric()).max_by_key(|part| part.len()).unwrap().to_owned()
+}
+
+/// The routes of the pages, as the gateway has them; scripts and styles are nobody's.
+fn pages() -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../telephony-gateway/src/pages/mod.rs");
+    let text = std::fs::read_to_string(file).unwrap();
+    let routes = text.split(".route(").skip(1).map(|rest| rest.split('"').nth(1).unwrap().to_owned());
+    routes.filter(|path| !path.starts_with("/static/")).collect()
+}
+
+/// Every page, of every carrier's account: nothing is shown to nobody, nothing of one tenant's to another, and no secret to anybody.
+#[test]
+fn no_page_shows_anything_to_nobody_or_of_somebody_else_or_a_secret() {
+    with_two_tenants_of_a_service(async |ours, theirs, service| {
+        let mut organizations = service.store().organizations().await.unwrap();
+        let (them, us) = (organizations.pop().unwrap().id, organizations.pop().unwrap().id);
+        let base = ours.base.clone();
+        let (our_cookie, their_cookie) = (cookie(&base, &service, us).await, cookie(&base, &service, them).await);
+        let workflow = ours.post("/workflows", json!({"name": "only-ours", "agent": {"type": "echo"}})).await;
+        let (mut secrets, mut accounts, mut call) = (Vec::new(), Vec::new(), Value::Null);
+        let options = SandboxOptions::default().with_ring(std::time::Duration::from_millis(50));
+        for simulator in telephony_sandbox::registered() {
+            let sandbox = Sandbox::start(simulator, options.clone()).await.unwrap();
+            let mut config = sandbox.account();
+            let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
+            let kept = secret_fields(&simulator.provider().config_schema());
+            let kept: Vec<String> = kept.iter().filter_map(|field| config[field].as_str().map(secret_part)).collect();
+            assert!(!kept.is_empty(), "{provider} has credentials");
+            secrets.extend(kept);
+            let body = json!({"name": format!("only-ours-{provider}"), "provider": provider, "config": config});
+            let account = ours.post("/telephony/configurations", body).await;
+            let id = account["id"].as_str().unwrap();
+            ours.post(&format!("/telephony/configurations/{id}/import-numbers"), json!({})).await;
+            let body = json!({"workflow_id": workflow["id"], "configuration_id": id, "to": "+12025550101"});
+            let dialled = ours.post("/telephony/initiate-call", body).await;
+            let path = format!("/calls/{}", dialled["id"].as_str().unwrap());
+            call = ours.until(&path, "the end of a call", |call| call["is_over"] == true).await;
+            accounts.push(id.to_owned());
+            sandbox.stop().await;
+        }
+        let ids = |path: &str| match path {
+            "/configurations/{id}" => accounts.clone(),
+            "/workflows/{id}" => vec![workflow["id"].as_str().unwrap().to_owned()],
+            "/calls/{id}" => vec![call["id"].as_str().unwrap().to_owned()],
+            _ if path.contains('{') => panic!("say what stands for {{id}} in {path}"),
+            _ => vec![String::new()],
+        };
+        let numbers = ours.get("/telephony/phone-numbers").await;
+        let numbers = numbers.as_array().unwrap().iter().map(|number| number["number"].as_str().unwrap().to_owned());
+        let private: Vec<String> = numbers.chain(accounts.clone()).chain(ids("/workflows/{id}")).collect();
+        let mut tried = 0;
+        for path in pages() {
+            for id in ids(&path) {
+                let concrete = path.replace("{id}", &id);
+                for stranger in [None, Some("telephony_session=nobody")] {
+                    let (status, text) = shown(&base, &concrete, stranger).await;
+                    assert_eq!(status, 401, "{concrete} to nobody");
+                    assert!(
+                        !text.contains("only-ours") && private.iter().all(|own| !text.contains(own)),
+                        "{concrete}: {text}"
+                    );
+                }
+                let (status, text) = shown(&base, &concrete, Some(&their_cookie)).await;
+                assert_eq!(status, if id.is_empty() { 200 } else { 404 }, "{concrete} to another tenant");
+                assert!(
+                    !text.contains("only-ours") && private.iter().all(|own| !text.contains(own)),
+                    "{concrete}: {text}"
+                );
+                let (status, text) = shown(&base, &concrete, Some(&our_cookie)).await;
+                assert_eq!(status, 200, "{concrete}");
+                assert!(id.is_empty() || text.contains(&id), "{concrete} is shown to whom it belongs");
+                let secret = secrets.iter().find(|secret| text.contains(secret.as_str()));
+                assert!(secret.is_none(), "a secret is in {concrete}");
+                tried += 1;
+            }
+        }
+        assert!(tried >= 8 + accounts.len(), "{tried}");
+        drop(theirs);
     });
 }
 
