@@ -113,7 +113,7 @@ fn carriers() -> Vec<(&'static ProviderDescriptor, AudioFormat, serde_json::Valu
 fn a_frame_of_no_carrier_takes_memory() {
     for (carrier, format, account) in carriers() {
         let taken = taken_by_a_call(carrier, format, &account, Box::new(Echo), |_| {});
-        assert_eq!(taken.count_total, 0, "{} {format}: {taken:?}", carrier.name());
+        assert_eq!(taken.count_total, 0, "a frame takes memory, {} {format}: {taken:?}", carrier.name());
     }
 }
 
@@ -198,7 +198,7 @@ fn a_frame_takes_no_memory_on_its_way_to_an_agent_elsewhere() {
         for (ours, rate) in [(true, rate), (false, format.sample_rate_hz)] {
             let taken = taken_with_an_agent_elsewhere(carrier, format, &account, ours, rate);
             // Of answers that come together, the WebSocket library holds some dozens in one piece of memory, and takes the next.
-            let what = format!("{} {format}, ours: {ours} {rate}: {taken:?}", carrier.name());
+            let what = format!("a frame takes memory, {} {format}, ours: {ours} {rate}: {taken:?}", carrier.name());
             assert!(taken.count_total * 10 < (FRAMES - WARM) as u64, "{what}");
         }
     }

@@ -247,6 +247,6 @@ mod tests {
         let taken = allocation_counter::measure(|| carry(WARM + FRAMES));
         carrier.join().unwrap();
         // The memory of the messages is changed now and then, and for none of them.
-        assert!(taken.count_total * 100 < FRAMES as u64, "{taken:?}");
+        assert!(taken.count_total * 100 < FRAMES as u64, "{FRAMES} frames took memory: {taken:?}");
     }
 }
