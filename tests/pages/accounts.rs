@@ -101,18 +101,6 @@ async fn type_in(page: &Pages, descriptor: &ProviderDescriptor, account: &Value,
     }
 }
 
-/// Presses something that loads the page again, and waits for the new one.
-async fn press_and_load(page: &Pages, css: &str) {
-    page.evaluate("window.isBefore = true", vec![]).await;
-    page.press(css).await;
-    page.until(
-        "the page once more",
-        "return window.isBefore === undefined && document.readyState === 'complete'",
-        vec![],
-    )
-    .await;
-}
-
 /// Neither the page nor what the gateway answers for it holds one of these.
 async fn holds_none_of(page: &Pages, secrets: &[&str]) {
     let script = "const done = arguments[0];
@@ -218,12 +206,12 @@ async fn every_provider_has_the_form_of_its_schema() {
         }
 
         // Saved untouched, it is what it was.
-        press_and_load(&page, "[data-testid=save]").await;
+        page.press_and_load("[data-testid=save]").await;
         page.wait_text("[data-testid=notice]", "Saved.").await;
         page.press("[data-testid=test-connection]").await;
         page.wait_text("[data-testid=test-result]", "working").await;
         page.wait_text("[data-testid=test-result]", "The carrier knows it as").await;
-        press_and_load(&page, "[data-testid=import-numbers]").await;
+        page.press_and_load("[data-testid=import-numbers]").await;
         let numbers = carrier.numbers().len();
         page.wait_text("[data-testid=notice]", &format!("{numbers} at the carrier, {numbers} new here.")).await;
         assert_eq!(page.count("[data-testid=number]").await, numbers, "{name}");
@@ -293,7 +281,7 @@ async fn an_account_is_mended_put_to_use_and_deleted() {
     let accounts = page.tenant.get("/telephony/configurations").await;
     let problem = accounts[0]["health"]["problem"].as_str().unwrap().to_owned();
     page.open("/configurations").await;
-    press_and_load(&page, "[data-testid=test-connection]").await;
+    page.press_and_load("[data-testid=test-connection]").await;
     page.wait_text("[data-testid=notice]", &problem).await;
     page.excuse("status of 502").await;
     page.wait_text("[data-testid=health]", "failing").await;
@@ -306,18 +294,18 @@ async fn an_account_is_mended_put_to_use_and_deleted() {
     for secret in &secrets {
         page.type_into(&at(secret).0, account[secret].as_str().unwrap()).await;
     }
-    press_and_load(&page, "[data-testid=save]").await;
+    page.press_and_load("[data-testid=save]").await;
     page.wait_text("[data-testid=test-result]", "not tested").await;
     page.press("[data-testid=test-connection]").await;
     page.wait_text("[data-testid=test-result]", "working").await;
 
     // Its numbers: one to call from, one that a workflow answers.
     page.wait_text("#numbers-title ~ *, .empty", "No number is known yet").await;
-    press_and_load(&page, "[data-testid=import-numbers]").await;
+    page.press_and_load("[data-testid=import-numbers]").await;
     let numbers = carrier.numbers();
     let (id, second) = (accounts[0]["id"].as_str().unwrap(), "[data-testid=number]:nth-of-type(2)");
     assert_eq!(page.text(&format!("{second} .number")).await, numbers[1].as_e164());
-    press_and_load(&page, &format!("{second} [data-testid=make-caller-id]")).await;
+    page.press_and_load(&format!("{second} [data-testid=make-caller-id]")).await;
     assert_eq!(page.value("#default-from").await, numbers[1].as_e164());
     page.wait_text(&format!("{second} .tag"), "caller ID").await;
     page.wait_text("[data-testid=notice]", &format!("Calls come from {} now.", numbers[1].as_e164())).await;
@@ -346,7 +334,7 @@ async fn an_account_is_mended_put_to_use_and_deleted() {
     page.type_into("#name", "Warehouse").await;
     page.press("[data-testid=save]").await;
     page.wait_text("h1", "Warehouse").await;
-    press_and_load(&page, "[data-testid=make-default]").await;
+    page.press_and_load("[data-testid=make-default]").await;
     page.wait_text("h1 .tag", "default").await;
     page.wait_text("[data-testid=notice]", "It is the default now.").await;
     let accounts = page.tenant.get("/telephony/configurations").await;

@@ -6,24 +6,13 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use telephony_core::{CallRef, Direction, WorkflowRunId};
 use telephony_gateway::store::{NewRun, Opened};
-use telephony_sandbox::{Behaviour, DIAL_PLAN};
+use telephony_sandbox::Behaviour;
 
-use crate::gateway::{Pages, Sandbox};
-
-/// The number of a handset that does this.
-fn handset(behaviour: Behaviour) -> &'static str {
-    DIAL_PLAN.iter().find(|entry| entry.behaviour == behaviour).unwrap().number
-}
+use crate::gateway::{Pages, Sandbox, handset};
 
 async fn dial(page: &Pages, workflow: &Value, account: &Value, to: &str) -> String {
     let body = json!({"workflow_id": workflow["id"], "configuration_id": account["id"], "to": to});
     page.tenant.post("/telephony/initiate-call", body).await["id"].as_str().unwrap().to_owned()
-}
-
-async fn settled(page: &Pages, call: &str) -> Value {
-    let is_settled =
-        |call: &Value| call["is_over"] == true && call["cost"]["state"] != "pending" && call["media_state"] != "open";
-    page.tenant.until(&format!("/calls/{call}"), "the end of a call", is_settled).await
 }
 
 /// How many calls are listed, and the text of them all.
@@ -38,14 +27,6 @@ async fn download(page: &Pages, css: &str) -> (String, String) {
         fetch(document.querySelector(css).href).then(async (it) => done([it.headers.get('content-type'), await it.text()]))";
     let answered = page.evaluate_async(script, vec![json!(css)]).await;
     (answered[0].as_str().unwrap().to_owned(), answered[1].as_str().unwrap().to_owned())
-}
-
-/// Presses something that leads to another page, or to the same once more, and waits for it.
-async fn press_and_load(page: &Pages, css: &str) {
-    page.evaluate("window.isBefore = true", vec![]).await;
-    page.press(css).await;
-    let script = "return window.isBefore === undefined && document.readyState === 'complete'";
-    page.until("the next page", script, vec![]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,7 +49,7 @@ async fn calls_appear_are_filtered_paged_and_exported() {
     let newest_first = "return [...document.querySelectorAll('[data-testid=call]')].map((row) => row.id)";
     assert_eq!(page.evaluate(newest_first, vec![]).await, json!([format!("call-{short}"), format!("call-{busy}")]));
     assert_eq!(page.evaluate("return window.isTheSame", vec![]).await, true);
-    settled(&page, &short).await;
+    page.settled(&short).await;
 
     // More than a page of them, by somebody who has called before.
     for n in 0..53 {
@@ -90,25 +71,25 @@ async fn calls_appear_are_filtered_paged_and_exported() {
     }
     page.open("/calls").await;
     assert_eq!(page.count("[data-testid=call]").await, 50);
-    press_and_load(&page, "[rel=next]").await;
+    page.press_and_load("[rel=next]").await;
     let (count, text) = listed(&page).await;
     assert_eq!((count, text.contains("+49301234002"), text.contains("busy")), (5, true, true), "{text}");
     assert_eq!(page.count("[rel=next]").await, 0);
     page.look("calls-older").await;
-    press_and_load(&page, "nav.pages a").await;
+    page.press_and_load("nav.pages a").await;
     assert_eq!(page.count("[data-testid=call]").await, 50);
 
     // Filters, one by one and together.
     page.type_into("#number", "1234052").await;
-    press_and_load(&page, "[data-testid=filter]").await;
+    page.press_and_load("[data-testid=filter]").await;
     let (count, text) = listed(&page).await;
     assert!(count == 1 && text.contains("+49301234052"), "{text}");
     page.type_into("#number", "").await;
     page.choose("#direction", "outbound").await;
-    press_and_load(&page, "[data-testid=filter]").await;
+    page.press_and_load("[data-testid=filter]").await;
     assert_eq!(listed(&page).await.0, 2);
     page.choose("#configuration", second["id"].as_str().unwrap()).await;
-    press_and_load(&page, "[data-testid=filter]").await;
+    page.press_and_load("[data-testid=filter]").await;
     let (count, text) = listed(&page).await;
     assert!(count == 1 && text.contains(handset(Behaviour::HangsUp)), "{text}");
     page.look("calls-filtered").await;
@@ -120,13 +101,13 @@ async fn calls_appear_are_filtered_paged_and_exported() {
     let (kind, json) = download(&page, "[data-testid=export-json]").await;
     let calls: Vec<Value> = serde_json::from_str(&json).unwrap();
     assert!(kind == "application/json" && calls.len() == 1 && calls[0]["id"] == short.as_str(), "{kind}: {json}");
-    press_and_load(&page, "[data-testid=filter] ~ a").await;
+    page.press_and_load("[data-testid=filter] ~ a").await;
     assert_eq!((page.path().await.as_str(), page.count("[data-testid=call]").await), ("/calls", 50));
     let (_, json) = download(&page, "[data-testid=export-json]").await;
     assert_eq!(serde_json::from_str::<Vec<Value>>(&json).unwrap().len(), 55);
 
     page.choose("#status", "busy").await;
-    press_and_load(&page, "[data-testid=filter]").await;
+    page.press_and_load("[data-testid=filter]").await;
     assert_eq!((page.value("#status").await.as_str(), listed(&page).await.0), ("busy", 1));
     page.press(&format!("#call-{busy} a")).await;
     page.wait_path(&format!("/calls/{busy}")).await;
@@ -136,7 +117,7 @@ async fn calls_appear_are_filtered_paged_and_exported() {
     for (field, moment, count) in [("since", "2020-01-01T12:00", 50), ("until", "2020-01-01T12:00", 0)] {
         page.open("/calls").await;
         page.evaluate(typed, vec![json!(field), json!(moment)]).await;
-        press_and_load(&page, "[data-testid=filter]").await;
+        page.press_and_load("[data-testid=filter]").await;
         assert_eq!(page.count("[data-testid=call]").await, count, "{field}");
         let path = page.path().await;
         assert!(path.starts_with(&format!("/calls?{field}=2020-01-0")) && path.ends_with('Z'), "{path}");
@@ -149,7 +130,7 @@ async fn calls_appear_are_filtered_paged_and_exported() {
     page.wait_text("[role=alert]", "must be one of").await;
     page.excuse("status of 422").await;
     page.look("calls-wrong-filter").await;
-    press_and_load(&page, "[data-testid=filter] ~ a").await;
+    page.press_and_load("[data-testid=filter] ~ a").await;
     assert_eq!(page.count("[data-testid=call]").await, 50);
     page.end().await;
 }
@@ -185,7 +166,7 @@ async fn all_that_is_known_of_a_call_is_on_its_page() {
     page.wait_text("[data-testid=call-status]", "completed").await;
     page.wait_gone("[data-testid=hang-up]").await;
     page.wait_for("[data-testid=waveform-picture]").await;
-    let known = settled(&page, &call).await;
+    let known = page.settled(&call).await;
     let amount = known["cost"]["amount"].as_str().expect("it is rated");
     page.wait_text("[data-testid=cost]", amount).await;
     assert!(page.count("[data-testid=event]").await > before);
@@ -270,7 +251,7 @@ async fn all_that_is_known_of_a_call_is_on_its_page() {
         followed.until("levels", heard, is_heard).await;
     }
     page.tenant.post(&format!("/calls/{pressed}/hang-up"), json!({})).await;
-    settled(&page, &pressed).await;
+    page.settled(&pressed).await;
     page.open(&format!("/calls/{pressed}")).await;
     page.wait_text(".moments li:last-child", "key pressed").await;
     page.wait_text(".moments li:first-child", "agent speaks").await;

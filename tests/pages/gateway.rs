@@ -9,6 +9,7 @@ use telephony_gateway::{
     store::{DatabaseUrl, KeyRing, Store},
 };
 use telephony_registry::Registry;
+use telephony_sandbox::{Behaviour, DIAL_PLAN};
 use tempfile::TempDir;
 use tests::{browser::Browser, tenant::Tenant};
 
@@ -85,6 +86,22 @@ impl Pages {
         self.tenant.post("/workflows", body).await
     }
 
+    /// Waits until a call is over, its audio too, and its price is known.
+    pub(crate) async fn settled(&self, call: &str) -> Value {
+        let is_settled = |call: &Value| {
+            call["is_over"] == true && call["cost"]["state"] != "pending" && call["media_state"] != "open"
+        };
+        self.tenant.until(&format!("/calls/{call}"), "the end of a call", is_settled).await
+    }
+
+    /// Presses something that leads to another page, or to the same once more, and waits for that.
+    pub(crate) async fn press_and_load(&self, css: &str) {
+        self.evaluate("window.isBefore = true", vec![]).await;
+        self.press(css).await;
+        let script = "return window.isBefore === undefined && document.readyState === 'complete'";
+        self.until("the next page", script, vec![]).await;
+    }
+
     /// Ends both. Nothing in the browser may have gone wrong.
     pub(crate) async fn end(self) {
         self.browser.end().await;
@@ -99,4 +116,9 @@ impl Deref for Pages {
     fn deref(&self) -> &Browser {
         &self.browser
     }
+}
+
+/// The number of a handset that does this.
+pub(crate) fn handset(behaviour: Behaviour) -> &'static str {
+    DIAL_PLAN.iter().find(|entry| entry.behaviour == behaviour).unwrap().number
 }

@@ -25,12 +25,6 @@ async fn echo(page: &Pages) -> Value {
     page.tenant.post("/workflows", json!({"name": "Parrot", "agent": {"type": "echo"}, "record": true})).await
 }
 
-async fn settled(page: &Pages, call: &str) -> Value {
-    let is_settled =
-        |call: &Value| call["is_over"] == true && call["cost"]["state"] != "pending" && call["media_state"] == "closed";
-    page.tenant.until(&format!("/calls/{call}"), "the end of a call", is_settled).await
-}
-
 /// Waits until what is heard is loud.
 async fn hears(page: &Pages) {
     let far = "return document.querySelector('[data-testid=phone-level-far]').value > -40";
@@ -72,7 +66,7 @@ async fn a_workflow_calls_whoever_looks_at_its_page() {
     page.wait_text(STATE, "You hung up").await;
     page.wait_text("#call-dialog [data-testid=call-status]", "completed").await;
     let call = page.tenant.get("/calls").await["calls"][0]["id"].as_str().unwrap().to_owned();
-    let known = settled(&page, &call).await;
+    let known = page.settled(&call).await;
     assert_eq!(known["media"]["digits"], 2, "{known}");
     let [caller, agent] = loudest(&page, &call).await;
     assert!(caller > 0.1 && agent > 0.1, "{caller} {agent}");
@@ -119,7 +113,7 @@ async fn the_softphone_calls_a_number_that_a_workflow_answers() {
     let first = page.tenant.get("/calls").await["calls"][0]["id"].as_str().unwrap().to_owned();
     page.tenant.post(&format!("/calls/{first}/hang-up"), json!({})).await;
     page.wait_text(STATE, "The other side hung up").await;
-    let known = settled(&page, &first).await;
+    let known = page.settled(&first).await;
     assert_eq!((&known["direction"], &known["from"]), (&json!("inbound"), &json!(SOFTPHONE)));
     let [caller, agent] = loudest(&page, &first).await;
     assert!(caller > 0.1 && agent > 0.1, "{caller} {agent}");

@@ -3,16 +3,11 @@
 use serde_json::{Value, json};
 use telephony_core::Capability;
 use telephony_registry::Registry;
-use telephony_sandbox::{Behaviour, DIAL_PLAN};
+use telephony_sandbox::Behaviour;
 
-use crate::gateway::{Pages, Sandbox};
+use crate::gateway::{Pages, Sandbox, handset};
 
 const STATUS: &str = "#call-dialog [data-testid=call-status]";
-
-/// The number of a handset that does this.
-fn handset(behaviour: Behaviour) -> &'static str {
-    DIAL_PLAN.iter().find(|entry| entry.behaviour == behaviour).unwrap().number
-}
 
 /// The names of the agent's fields that are seen.
 async fn agents_fields(page: &Pages) -> Value {
