@@ -149,6 +149,7 @@ fn on_each_database<F: Future<Output = ()>>(options: &ServiceOptions, test: impl
 async fn with_every_carrier<F: Future<Output = ()>>(test: impl Fn(&'static SimulatorDescriptor) -> F) {
     let carriers = registered();
     assert!(carriers.len() >= 2, "the providers of this repository are linked");
+    carriers.iter().for_each(|carrier| println!("calls of {}", carrier.provider().name()));
     futures_util::future::join_all(carriers.into_iter().map(test)).await;
 }
 

@@ -330,4 +330,9 @@ fn a_member_of_the_workspace_is_linked_listed_and_rings() {
     assert!(run(&["providers", "quux"]).contains("Quux Voice"));
     let call = run(&["call", "--sandbox", "quux", "--to", "+12025550106", "--no-record"]);
     assert!(call.contains("answered, and over"), "{call}");
+    // And whole calls through the HTTP API of a gateway, out and in, on both databases: of every carrier that is linked, and it is one.
+    let test = ["test", "--quiet", "--package", "tests", "--test", "service", "--", "--exact", "--nocapture"];
+    let calls = ["an_outbound_call_of_every_carrier", "an_inbound_call_of_every_carrier"];
+    let calls = cargo(folder, &[&test[..], &calls].concat());
+    assert!(calls.contains("calls of quux") && calls.contains("2 passed"), "{calls}");
 }
