@@ -5,6 +5,7 @@
  */
 
 import { ask } from "./api.js";
+import { notice } from "./notices.js";
 import { clock } from "./times.js";
 
 /** @typedef {{ seconds: number, caller: number[], agent: number[] }} Waveform loudest sample of each slice, 0 to 1 */
@@ -69,14 +70,29 @@ async function bind(root) {
   }
   const draw = () => drawWave(picture, wave, moments, audio.currentTime);
   picture.addEventListener("click", (event) => {
-    audio.currentTime = (event.offsetX / picture.clientWidth) * wave.seconds;
-    void audio.play();
+    void playFrom(audio, (event.offsetX / picture.clientWidth) * wave.seconds);
   });
   audio.addEventListener("timeupdate", draw);
   audio.addEventListener("seeked", draw);
   new ResizeObserver(draw).observe(picture);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   draw();
+}
+
+/**
+ * @param {HTMLAudioElement} audio
+ * @param {number} at seconds
+ */
+async function playFrom(audio, at) {
+  audio.currentTime = at;
+  try {
+    await audio.play();
+  } catch (error) {
+    // Who stops it before it has begun wants nothing else.
+    if (/** @type {DOMException} */ (error).name !== "AbortError") {
+      notice(`The recording cannot be played: ${/** @type {Error} */ (error).message}`, "bad");
+    }
+  }
 }
 
 /**
@@ -92,10 +108,7 @@ function listMoments(list, moments, audio) {
       button.type = "button";
       button.className = "quiet";
       button.textContent = `${clock(at)} ${what}`;
-      button.addEventListener("click", () => {
-        audio.currentTime = at;
-        void audio.play();
-      });
+      button.addEventListener("click", () => playFrom(audio, at));
       const item = document.createElement("li");
       item.append(button);
       return item;
