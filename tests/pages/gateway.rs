@@ -80,7 +80,7 @@ impl Pages {
     pub(crate) async fn workflow_that_plays(&self, name: &str) -> Value {
         let sounds = self.data.path().join("sounds");
         fs::create_dir_all(&sounds).unwrap();
-        let parts = [(1, true), (1, false), (58, true)].map(|(secs, sounds)| (Duration::from_secs(secs), sounds));
+        let parts = [(1, true), (2, false), (57, true)].map(|(secs, sounds)| (Duration::from_secs(secs), sounds));
         write_tone(&sounds.join("tone.wav"), 440.0, &parts);
         let body = json!({"name": name, "agent": {"type": "play", "file": "tone.wav"}, "record": true});
         self.tenant.post("/workflows", body).await
