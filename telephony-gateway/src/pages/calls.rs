@@ -246,13 +246,14 @@ pub(super) async fn one(visitor: Visitor, Path(id): Path<String>) -> Result<Resp
     let events = store.events(run.id).await?;
     let in_progress = |stored: &&StoredEvent| matches!(&stored.event.kind, telephony_core::CallEventKind::Status(change) if change.status == Some(CallStatus::InProgress));
     let answered_at = events.iter().find(in_progress).map(|stored| stored.received_at);
-    let descriptor = visitor.service.registry().get(&run.provider).ok();
-    let can = |capability| descriptor.is_some_and(|descriptor| descriptor.capabilities().has(capability));
+    // With a carrier that is not linked any more, nothing can be done.
+    let known = visitor.service.registry().get(&run.provider);
+    let can = |capability| known.as_ref().is_ok_and(|descriptor| descriptor.capabilities().has(capability));
     let template = One {
         shell: visitor.shell(Part::Calls),
         line: Line::of(&run, &set_up),
         is_settled: run.is_settled(),
-        carrier: descriptor.map_or_else(|| run.provider.clone(), |descriptor| descriptor.display_name().to_owned()),
+        carrier: visitor.carrier(&run.provider),
         answered_at,
         can_transfer: can(Capability::Transfer),
         can_send_digits: can(Capability::SendDigits),

@@ -39,18 +39,12 @@ struct List {
     checklist: Checklist,
 }
 
-/// The carrier's name for people; of one that is not linked any more, the stored word.
-fn carrier(visitor: &Visitor, provider: &str) -> String {
-    let known = visitor.service.registry().get(provider);
-    known.map_or_else(|_| format!("{provider} (not linked)"), |descriptor| descriptor.display_name().to_owned())
-}
-
 pub(super) async fn list(visitor: Visitor) -> Result<Response, PageError> {
     let set_up = SetUp::of(&visitor).await?;
     let row = |account: &Account| Row {
         id: account.id,
         name: account.name.clone(),
-        carrier: carrier(&visitor, &account.provider),
+        carrier: visitor.carrier(&account.provider),
         numbers: set_up.numbers_of(account.id).count(),
         answered: set_up.numbers_of(account.id).filter(|number| number.workflow.is_some()).count(),
         caller_id: set_up.caller_id(account),

@@ -62,6 +62,12 @@ impl Visitor {
         self.sandbox().is_some()
     }
 
+    /// A carrier's name for people; of one that is not linked any more, the stored word.
+    pub(super) fn carrier(&self, provider: &str) -> String {
+        let known = self.service.registry().get(provider);
+        known.map_or_else(|_| format!("{provider} (not linked)"), |descriptor| descriptor.display_name().to_owned())
+    }
+
     /// Whether the sandbox can be started from here.
     pub(super) fn sandbox_is_offered(&self) -> bool {
         self.service.options().offer_sandbox && !telephony_sandbox::registered().is_empty()

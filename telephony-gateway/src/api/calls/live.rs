@@ -67,6 +67,7 @@ pub(in crate::api) async fn live(
         run: run.id,
         seen: 0,
         last: None,
+        is_settled: false,
         looked_at: Instant::now(),
         meter: None,
         levels_due,
@@ -89,6 +90,8 @@ struct Follower {
     seen: i64,
     /// The call as it was told last.
     last: Option<Call>,
+    /// Whether nothing happens with it any more.
+    is_settled: bool,
     looked_at: Instant,
     /// While the audio of the call is carried here.
     meter: Option<Meter>,
@@ -111,14 +114,13 @@ impl Follower {
             if let Some(event) = self.waiting.pop() {
                 return Some(event);
             }
-            let settled = |call: &Call| call.is_over && call.cost.state != "pending" && call.media_state != "open";
-            let settled = self.last.as_ref().is_some_and(settled);
-            if settled {
+            if self.is_settled {
                 return None;
             }
             if self.last.is_some()
                 && let Some(levels) = self.change().await
             {
+                // Two numbers always can be written.
                 return Event::default().event("levels").json_data(levels).ok();
             }
             // A database that fails ends the stream: the browser comes again.
@@ -131,6 +133,7 @@ impl Follower {
                     fresh.push(Event::default().event("event").json_data(CallEvent::from(stored)).ok()?);
                 }
             }
+            self.is_settled = run.is_settled();
             let call = Call::from(run);
             if self.last.as_ref() != Some(&call) {
                 fresh.push(Event::default().event("call").json_data(&call).ok()?);
