@@ -7,7 +7,8 @@
  * They are found where the press arrives, so that they work in whatever is put into the page later.
  */
 
-import { address, ask, methodAndPath } from "./api.js";
+import { ask, methodAndPath } from "./api.js";
+import { conclude, follow } from "./conclude.js";
 import { showProblem } from "./forms.js";
 import { notice, noticeOnNextPage } from "./notices.js";
 
@@ -133,43 +134,4 @@ function status(tone, words) {
   shown.className = `status ${tone}`;
   shown.textContent = words;
   return shown;
-}
-
-/**
- * Puts an answer's fields in place of their names in braces.
- *
- * @param {string} text
- * @param {any} answer
- */
-export function filled(text, answer) {
-  return text.replaceAll(/\{(\w+)\}/g, (_, name) => String(answer?.[name] ?? ""));
-}
-
-/**
- * Says that something is done, where it leads if it leads elsewhere, and goes there.
- *
- * @param {string | undefined} said
- * @param {string | undefined} then
- * @param {any} answer
- */
-export function conclude(said, then, answer) {
-  if (said !== undefined) {
-    const say = then === undefined ? notice : noticeOnNextPage;
-    say(filled(said, answer));
-  }
-  follow(then, answer);
-}
-
-/**
- * Goes where an action leads.
- *
- * @param {string | undefined} then
- * @param {any} answer
- */
-function follow(then, answer) {
-  if (then === "reload") {
-    location.reload();
-  } else if (then !== undefined) {
-    location.assign(address(filled(then, answer)));
-  }
 }

@@ -6,8 +6,8 @@
  * says of it is checked here, before anything is sent; what the gateway says of it is put beside it.
  */
 
-import { conclude } from "./actions.js";
 import { ask, methodAndPath } from "./api.js";
+import { conclude } from "./conclude.js";
 import { notice } from "./notices.js";
 
 /** What is sent in place of a secret that stays as it is. */
