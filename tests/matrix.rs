@@ -28,7 +28,7 @@ fn matrix() -> String {
             Support::Native => "native",
             Support::Emulated => "*emulated*",
             Support::NotYet => "not yet",
-            Support::Impossible => "–",
+            Support::Impossible => "impossible",
         };
         let cells: Vec<_> = providers.iter().map(cell).collect();
         writeln!(table, "| {} | {} |", in_a_cell(capability.description()), cells.join(" | ")).unwrap();
