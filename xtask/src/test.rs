@@ -30,7 +30,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "doctest", about: "the examples in the documentation", run: doctest },
     Stage { name: "docs", about: "the documentation builds without warnings", run: docs },
     Stage { name: "package", about: "every publishable crate packages, and builds from its package", run: package },
-    Stage { name: "policy", about: "licences, banned crates, sources", run: policy },
+    Stage { name: "policy", about: "licences, banned crates, second versions, sources", run: policy },
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -160,6 +160,7 @@ fn package() -> Result<(), String> {
 }
 
 fn policy() -> Result<(), String> {
-    let check = ["--all-features", "--log-level", "error", "check", "licenses", "bans", "sources"];
+    let check =
+        ["--all-features", "--log-level", "error", "check", "-D", "unmatched-skip", "licenses", "bans", "sources"];
     Step::cargo(&[&["deny"], &check[..]].concat()).run()
 }
