@@ -28,6 +28,7 @@ Tasks:
                  Make a crate for another carrier, from the template; --help says how
   matrix         Write what the documents say of providers anew: README.md, docs/providers.md, each crate's README
   openapi        Write the description of the gateway's HTTP API anew: openapi.json
+                 Both only look, and fail where something is out of date, with --check
   generate-client
                  Make the TypeScript client of that API, in clients/typescript
   package        Package every publishable crate, and build each from its package alone

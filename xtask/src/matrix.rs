@@ -1,11 +1,10 @@
 //! The tables of the documents that say what providers are and can do.
 
-use crate::step::Step;
+use crate::step::{Step, checks_only};
 
-/// Writes them anew. The test that finds them out of date does it, since it links the providers.
+/// Writes them anew, or with `--check` says whether they are up to date. The test that finds them out of date does both, since it links
+/// the providers.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    if let Some(unknown) = arguments.first() {
-        return Err(format!("matrix takes no arguments, and was given {unknown:?}"));
-    }
-    Step::cargo(&["test", "--quiet", "--package", "tests", "--test", "matrix"]).env("UPDATE_README", "1").run()
+    let test = Step::cargo(&["test", "--quiet", "--package", "tests", "--test", "matrix"]);
+    if checks_only("matrix", arguments)? { test.run() } else { test.env("UPDATE_README", "1").run() }
 }

@@ -69,6 +69,15 @@ impl Step {
     }
 }
 
+/// Whether a task that writes documents is only to look at them: it was given `--check`.
+pub(crate) fn checks_only(task: &str, arguments: &[String]) -> Result<bool, String> {
+    match arguments {
+        [] => Ok(false),
+        [check] if check == "--check" => Ok(true),
+        [unknown, ..] => Err(format!("{task} takes nothing but --check, and was given {unknown:?}")),
+    }
+}
+
 /// The workspace's root: of the workspace that this program was started in by cargo, which may be a copy of the one that it was
 /// compiled in.
 pub(crate) fn root() -> &'static Path {
