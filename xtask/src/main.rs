@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
 mod client;
+mod fuzz;
 mod matrix;
 mod new_provider;
 mod npm;
@@ -32,6 +33,7 @@ Tasks:
   generate-client
                  Make the TypeScript client of that API, in clients/typescript
   package        Package every publishable crate, and build each from its package alone
+  fuzz [TARGET…] Feed what reads bytes from outside with what a fuzzer makes up; --help says how
   semver [REV]   Compare what is public with the last release, or with a revision
   help           Say this
 ";
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "package" => package::run(rest),
         "semver" => semver::run(rest),
         "openapi" => openapi::run(rest),
+        "fuzz" => fuzz::run(rest),
         "generate-client" => client::run(rest),
         "new-provider" => new_provider::run(rest),
         "help" | "--help" | "-h" => {

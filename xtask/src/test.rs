@@ -29,6 +29,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "test", about: "unit, conformance, property and cross-crate tests", run: test },
     Stage { name: "doctest", about: "the examples in the documentation", run: doctest },
     Stage { name: "docs", about: "the documentation builds without warnings", run: docs },
+    Stage { name: "fuzz", about: "what reads bytes from outside withstands some thousands made up", run: fuzz },
     Stage { name: "package", about: "every publishable crate packages, and builds from its package", run: package },
     Stage { name: "policy", about: "licences, banned crates, second versions, sources", run: policy },
 ];
@@ -131,7 +132,9 @@ fn install_package(name: &str) -> Result<(), String> {
 }
 
 fn format() -> Result<(), String> {
-    Step::cargo(&["fmt", "--all", "--check"]).run()
+    Step::cargo(&["fmt", "--all", "--check"]).run()?;
+    // No member of the workspace.
+    Step::cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run()
 }
 
 fn lint() -> Result<(), String> {
@@ -153,6 +156,11 @@ fn doctest() -> Result<(), String> {
 
 fn docs() -> Result<(), String> {
     Step::cargo(&["doc", "--no-deps", "--workspace", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings").run()
+}
+
+fn fuzz() -> Result<(), String> {
+    // The same inputs in every run: a check that differs from run to run is none.
+    crate::fuzz::run(&["--runs", "5000"].map(str::to_owned))
 }
 
 fn package() -> Result<(), String> {

@@ -1,4 +1,5 @@
-//! Webhooks of nobody: identification and its query, header and body parsing must take anything.
+//! Webhooks of nobody: identification and its query, header and body parsing must take anything. URL, a header's name, its
+//! value and the body are a line each.
 
 #![no_main]
 
@@ -7,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use telephony_core::{Bytes, Timestamp, WebhookRequest};
 
 fuzz_target!(|data: &[u8]| {
-    let mut parts = data.splitn(4, |byte| *byte == 0);
+    let mut parts = data.splitn(4, |byte| *byte == b'\n');
     let mut next = || parts.next().unwrap_or_default();
     let (url, name, value, body) = (next(), next(), next(), next());
     let mut headers = HeaderMap::new();
