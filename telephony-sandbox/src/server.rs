@@ -22,8 +22,8 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
-    CarrierSimulator, Exchange, Faults, Handset, HandsetReport, NewCall, Observation, RestFault, SimulatorDescriptor,
-    SoftphoneCall, Switchboard,
+    CarrierSimulator, Exchange, Faults, Handset, HandsetReport, NewCall, Observation, RestFault, SimulatedCall,
+    SimulatorDescriptor, SoftphoneCall, Switchboard,
     call::{self, Control},
     exchange::Order,
     handset_for,
@@ -200,6 +200,19 @@ impl Sandbox {
     #[must_use]
     pub fn numbers(&self) -> Vec<PhoneNumber> {
         self.shared.lock().exchange.numbers().iter().filter_map(|known| known.number.parse().ok()).collect()
+    }
+
+    /// The calls of the account so far, oldest first, as the carrier knows them: what was asked for, and what became of it.
+    #[must_use]
+    pub fn calls(&self) -> Vec<SimulatedCall> {
+        self.shared.lock().exchange.calls().to_vec()
+    }
+
+    /// What the customer has set up besides the URLs for inbound calls: see [`CarrierSimulator::other_settings`].
+    #[must_use]
+    pub fn other_settings(&self) -> Value {
+        let state = self.shared.lock();
+        state.simulator.other_settings(&state.exchange)
     }
 
     /// Has things go wrong from now on.

@@ -58,6 +58,13 @@ pub trait CarrierSimulator: Send + fmt::Debug + 'static {
         parameters: &BTreeMap<String, String>,
     ) -> StreamStart;
 
+    /// What the customer has set up where the URLs for inbound calls are kept, and that is none of them: an application's other
+    /// parts, a number's other webhooks. Whoever changes the URLs must leave it as it is. By default nothing is simulated of it.
+    fn other_settings(&self, exchange: &Exchange) -> Value {
+        let _ = exchange;
+        Value::Null
+    }
+
     /// What a minute costs, in the carrier's currency. Every minute begun is charged.
     fn rate_per_minute(&self) -> Decimal;
 }

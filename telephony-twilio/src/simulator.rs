@@ -197,6 +197,10 @@ impl CarrierSimulator for TwilioSimulator {
         StreamStart::new(reference, format).with_stream_id(self.sid("MZ")).with_parameters(parameters.clone())
     }
 
+    fn other_settings(&self, exchange: &Exchange) -> Value {
+        exchange.numbers().iter().map(|number| (number.number.clone(), Value::from(sms_url(number)))).collect()
+    }
+
     fn rate_per_minute(&self) -> Decimal {
         Decimal::new(140, 4)
     }
@@ -510,10 +514,10 @@ fn update_number(sid: &str, form: &Form, exchange: &mut Exchange) -> Answer {
         return not_found();
     };
     let Some(number) = exchange.number_mut(&number.number) else { return not_found() };
-    for (field, note) in [("VoiceUrl", "Url"), ("StatusCallback", "StatusCallback")] {
+    for (field, note) in [("VoiceUrl", "Url"), ("StatusCallback", "StatusCallback"), ("SmsUrl", "SmsUrl")] {
         match get(form, field) {
             None => {}
-            Some("") => {
+            Some("") if note != "SmsUrl" => {
                 number.notes.remove(note);
             }
             Some(url) => {
@@ -589,6 +593,11 @@ fn recording_json(call: &str, sid: &str, status: &str) -> Value {
         "source": "StartCallRecordingAPI", "price": null})
 }
 
+/// Where messages to a number go, which is no concern of calls.
+fn sms_url(number: &SimulatedNumber) -> &str {
+    number.notes.get("SmsUrl").map_or("https://example.com/message", String::as_str)
+}
+
 fn number_sid(number: &str) -> String {
     format!("PN{}", &signing::sha256_hex(number.as_bytes())[..32])
 }
@@ -598,6 +607,7 @@ fn number_json(number: &SimulatedNumber) -> Value {
     json!({
         "sid": number_sid(&number.number), "account_sid": ACCOUNT_SID, "phone_number": number.number,
         "friendly_name": format!("Sandbox {}", number.number), "voice_url": note("Url"), "voice_method": "POST",
+        "sms_url": sms_url(number),
         "status_callback": note("StatusCallback"), "voice_application_sid": "", "trunk_sid": null,
         "capabilities": {"voice": true, "sms": true, "mms": true, "fax": false},
     })

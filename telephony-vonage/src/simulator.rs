@@ -168,7 +168,11 @@ impl CarrierSimulator for VonageSimulator {
         let url = match why {
             // An application without a URL cannot answer: the request goes nowhere, and the call fails.
             Ask::Answered => call.note("answer_url").unwrap_or_default().to_owned(),
-            Ask::Inbound => self.application_url("answer_url").unwrap_or_default(),
+            Ask::Inbound if call.note("app_id") == Some(APPLICATION_ID) => {
+                self.application_url("answer_url").unwrap_or_default()
+            }
+            // Nobody answers a number that is in no application.
+            Ask::Inbound => String::new(),
             Ask::Digits { callback, digits, timed_out } => {
                 body["dtmf"] = json!({"digits": digits, "timed_out": timed_out});
                 body["timestamp"] = iso(now).into();
@@ -209,6 +213,18 @@ impl CarrierSimulator for VonageSimulator {
         StreamStart::new(CallRef::unnamed(), format).with_parameters(parameters.clone())
     }
 
+    /// The application without the URLs of its voice, and without what its API adds.
+    fn other_settings(&self, _: &Exchange) -> Value {
+        let mut settings = self.application.clone();
+        if let Some(voice) = settings["capabilities"]["voice"].as_object_mut() {
+            voice.remove("webhooks");
+        }
+        if let Some(members) = settings.as_object_mut() {
+            members.remove("_links");
+        }
+        settings
+    }
+
     fn rate_per_minute(&self) -> Decimal {
         Decimal::new(1_270_000, 8)
     }
@@ -219,7 +235,10 @@ impl VonageSimulator {
         let application = json!({
             "id": APPLICATION_ID, "name": "Sandbox", "keys": {"public_key": "-----BEGIN PUBLIC KEY-----"},
             "privacy": {"improve_ai": false},
-            "capabilities": {"voice": {"signed_callbacks": true, "region": "na-east", "webhooks": {}}},
+            "capabilities": {
+                "voice": {"signed_callbacks": true, "region": "na-east", "webhooks": {}},
+                "messages": {"webhooks": {"inbound_url": {"address": "https://example.com/message"}}},
+            },
             "_links": {"self": {"href": format!("/v2/applications/{APPLICATION_ID}")}},
         });
         Self {
@@ -453,6 +472,11 @@ fn create_call(body: &Value, exchange: &mut Exchange) -> Answer {
     if seconds("ringing_timer").is_some_and(|timer| timer > Duration::from_secs(120)) {
         return bad_request("ringing_timer", "must be at most 120");
     }
+    // Hanging up on machines is not simulated.
+    let detection = body["machine_detection"].as_str();
+    if detection.is_some_and(|word| word != "continue") {
+        return bad_request("machine_detection", "must be continue");
+    }
     let mut notes = BTreeMap::from([("answer_url".to_owned(), answer_url.to_owned())]);
     if let Some(event_url) = body["event_url"][0].as_str() {
         notes.insert("event_url".to_owned(), event_url.to_owned());
@@ -463,7 +487,7 @@ fn create_call(body: &Value, exchange: &mut Exchange) -> Answer {
         to,
         ring_timeout: seconds("ringing_timer"),
         time_limit: seconds("length_timer"),
-        detect_machine: body["machine_detection"].is_string() || body["advanced_machine_detection"].is_object(),
+        detect_machine: detection.is_some() || body["advanced_machine_detection"].is_object(),
         record: false,
         digits_on_answer: endpoint["dtmfAnswer"].as_str().map(|digits| digits.replace('p', "")),
         notes,
