@@ -10,21 +10,25 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
+
+use bytes::Bytes;
 
 use telephony_core::{
     AccountInfo, CallCost, CallEvent, CallEventKind, CallInstruction, CallRef, CallSnapshot, CallState, CallStatus,
-    Capabilities, Capability, CarrierMediaCodec, ConfigError, DigitSequence, HangUp, InboundBinding, InboundConfigured,
-    InitiatedCall, MediaCodec, MediaCommand, MediaError, MediaEvent, MediaProfile, Money, OutboundCall, OwnedNumber,
-    Package, ProviderContext, ProviderDescriptor, ProviderFactory, ProviderName, RecordingRef, RecordingRequest,
-    ReportedAddress, Secret, StatusChange, TelephonyError, TelephonyProvider, Transfer, TransferRequest,
-    VerifiedWebhook, WebhookError, WebhookIdentity, WebhookRequest, WebhookResponse, WireBuffer, WireMessage,
-    async_trait,
+    Capabilities, Capability, CarrierMediaCodec, Conference, ConfigError, Decimal, DigitSequence, Direction, HangUp,
+    InboundBinding, InboundConfigured, InitiatedCall, LegOwner, MediaCodec, MediaCommand, MediaError, MediaEvent,
+    MediaProfile, Money, OutboundCall, OwnedNumber, Package, Problems, ProviderConfig, ProviderContext,
+    ProviderDescriptor, ProviderFactory, ProviderName, RecordingRef, RecordingRequest, ReportedAddress, Secret,
+    StatusChange, TelephonyError, TelephonyProvider, Timestamp, Transfer, TransferRequest, Url, VerifiedWebhook,
+    WebhookError, WebhookIdentity, WebhookRequest, WebhookResponse, WireBuffer, WireMessage, async_trait,
     audio::{AudioFormat, AudioFrame},
+    http::{Transport, TransportError},
     signing,
 };
 use telephony_sandbox::SimulatorDescriptor;
-use telephony_testkit::{Conformance, Suite};
+use telephony_testkit::{Conformance, Report, Suite};
 use telephony_twilio::{DESCRIPTOR as GOOD, TwilioConfig};
 
 /// What is wrong with a provider.
@@ -36,37 +40,69 @@ enum Defect {
     // Requests
     CallsTwice,
     DropsTheRingTimeout,
+    RingsTwiceAsLong,
+    DoesNotAskWhoAnswers,
+    SwapsFromAndTo,
+    DialsWithoutPlus,
+    RefusesWhatTheCarrierAdds,
+    TakesANewWordForAnEnd,
     KnowsEveryCall,
     ReadsTheFirstPageOnly,
     TakesNoNumbersForAnError,
+    MissesNumbersWithoutPlus,
+    ReportsNumbersWithoutPlus,
     CostsNothingWhileUnknown,
     PaysTheCaller,
+    CountsInCents,
     FailsToHangUpTwice,
     FailsOnACallThatIsOver,
+    ClaimsTheLeg,
+    ClaimsThatTheStreamLasts,
+    TransfersIntoSilence,
+    LosesTheRecording,
+    KeepsTheNumber,
+    WipesOtherSettings,
     DoesWhatItDoesNotDeclare,
     DeclaresWhatItCannot,
+    Panics,
+    NeverReturns,
     // Webhooks
     TakesAnyWebhook,
     TakesTheUnsigned,
     IgnoresTheBody,
+    IgnoresTheTime,
     ServesOtherAccounts,
     SignsInAnotherOrder,
     ClaimsEveryWebhook,
     ClaimsNoWebhook,
     RepeatsKeys,
+    MakesAKeyOfWhatHappened,
+    RefusesUnknownFields,
+    DropsUnknownWords,
+    GuessesUnknownWords,
+    MistakesTheDirection,
+    CountsInMilliseconds,
+    IsInAnotherTimeZone,
     MakesAKeyForEachDelivery,
     MovesBackwards,
     ForgetsTheCarriersWord,
     ForgetsWhoCalled,
+    LeavesThePlusOut,
     TakesBusyForFailed,
+    TakesGivenUpForNoAnswer,
     ForgetsThatItWasDeclined,
     // Answers
     SaysNothing,
+    PlaysOnce,
+    ConnectsToNobody,
+    JoinsAnotherConference,
     StreamsToAnything,
     // Media
     SwallowsAudio,
     SwapsRates,
     DropsParameters,
+    StreamsAnotherCall,
+    RefusesUnknownMembers,
     DropsMarks,
     KeepsWhatWasCleared,
     MishearsKeys,
@@ -107,8 +143,12 @@ impl TelephonyProvider for Defective {
 
     async fn initiate_call(&self, call: &OutboundCall) -> Result<InitiatedCall, TelephonyError> {
         let mut call = call.clone();
-        if self.defect == Defect::DropsTheRingTimeout {
-            call.ring_timeout = None;
+        match self.defect {
+            Defect::DropsTheRingTimeout => call.ring_timeout = None,
+            Defect::RingsTwiceAsLong => call.ring_timeout = call.ring_timeout.map(|timeout| timeout * 2),
+            Defect::DoesNotAskWhoAnswers => call.machine_detection = None,
+            Defect::SwapsFromAndTo => std::mem::swap(&mut call.from, &mut call.to),
+            _ => {}
         }
         let call = &call;
         match self.good.initiate_call(call).await {
@@ -121,6 +161,20 @@ impl TelephonyProvider for Defective {
 
     async fn get_call_status(&self, call: &CallRef) -> Result<CallSnapshot, TelephonyError> {
         match self.good.get_call_status(call).await {
+            Ok(_) if self.defect == Defect::Panics => panic!("no call has such a status"),
+            Ok(_) if self.defect == Defect::NeverReturns => loop {
+                std::thread::park();
+            },
+            Ok(mut snapshot) if self.defect == Defect::TakesANewWordForAnEnd => {
+                if snapshot.state == CallState::Alive {
+                    snapshot.state = CallState::Over;
+                }
+                Ok(snapshot)
+            }
+            Ok(mut snapshot) if self.defect == Defect::ReportsNumbersWithoutPlus => {
+                snapshot.to = snapshot.to.as_ref().map(without_plus);
+                Ok(snapshot)
+            }
             Err(TelephonyError::NotFound { .. }) if self.defect == Defect::KnowsEveryCall => {
                 Ok(CallSnapshot::new(call.clone(), CallState::Alive, ""))
             }
@@ -132,6 +186,7 @@ impl TelephonyProvider for Defective {
         let mut numbers = self.good.get_available_phone_numbers().await?;
         match self.defect {
             Defect::ReadsTheFirstPageOnly => numbers.truncate(50),
+            Defect::MissesNumbersWithoutPlus => numbers.clear(),
             Defect::TakesNoNumbersForAnError if numbers.is_empty() => {
                 return Err(self.descriptor.unsupported(Capability::CallCost));
             }
@@ -148,6 +203,13 @@ impl TelephonyProvider for Defective {
     }
 
     fn verify_webhook_signature(&self, request: WebhookRequest) -> Result<VerifiedWebhook, WebhookError> {
+        let mut request = request;
+        if self.defect == Defect::IgnoresTheTime {
+            let sent = request.header("telnyx-timestamp").and_then(|text| text.parse().ok());
+            let sent = Timestamp::from_unix_timestamp(sent.unwrap_or(0)).unwrap();
+            let (method, headers) = (request.method().clone(), request.headers().clone());
+            request = WebhookRequest::at_url(method, request.url(), headers, request.body().clone(), sent);
+        }
         let taken = || {
             let proof = signing::verify_shared_secret(&Secret::new("x"), "x").unwrap();
             VerifiedWebhook::new(request.clone(), proof)
@@ -157,16 +219,32 @@ impl TelephonyProvider for Defective {
             | (Defect::TakesTheUnsigned, Err(WebhookError::Unsigned { .. }))
             | (Defect::IgnoresTheBody, Err(WebhookError::BadSignature { .. }))
             | (Defect::ServesOtherAccounts, Err(WebhookError::WrongAccount { .. })) => Ok(taken()),
-            (Defect::SignsInAnotherOrder, Ok(_)) => Err(WebhookError::BadSignature { reason: "another order" }),
+            (Defect::SignsInAnotherOrder, Ok(_)) => in_order_of_arrival(request, &self.secret),
             (_, outcome) => outcome,
         }
     }
 
     fn parse_webhook(&self, webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, WebhookError> {
         let mut events = self.good.parse_webhook(webhook)?;
+        match self.defect {
+            // Twilio's names begin with a capital.
+            Defect::RefusesUnknownFields
+                if names(webhook.request()).any(|name| !name.starts_with(char::is_uppercase)) =>
+            {
+                return Err(WebhookError::malformed("body", "has an unknown field"));
+            }
+            Defect::DropsUnknownWords => {
+                events.retain(|event| !matches!(&event.kind, CallEventKind::Status(change) if change.status.is_none()))
+            }
+            _ => {}
+        }
         for event in &mut events {
             match self.defect {
                 Defect::RepeatsKeys => event.dedupe_key = event.call.to_string(),
+                Defect::MakesAKeyOfWhatHappened => event.dedupe_key = format!("{:?}", event.kind),
+                Defect::IsInAnotherTimeZone => {
+                    event.occurred_at = event.occurred_at.map(|at| at + Duration::from_secs(5 * 3_600));
+                }
                 Defect::MakesAKeyForEachDelivery => {
                     event.dedupe_key.push_str(&DELIVERIES.fetch_add(1, Ordering::Relaxed).to_string());
                 }
@@ -177,6 +255,10 @@ impl TelephonyProvider for Defective {
                 CallEventKind::Inbound { from, .. } if self.defect == Defect::ForgetsWhoCalled => {
                     *from = ReportedAddress::new("unknown", None);
                 }
+                CallEventKind::Inbound { from, .. } if self.defect == Defect::LeavesThePlusOut => {
+                    *from = without_plus(from);
+                }
+                CallEventKind::Recording(recording) if self.defect == Defect::LosesTheRecording => recording.url = None,
                 _ => {}
             }
         }
@@ -188,11 +270,17 @@ impl TelephonyProvider for Defective {
         call: &CallRef,
         instruction: &CallInstruction,
     ) -> Result<WebhookResponse, TelephonyError> {
-        let instruction = match (self.defect, instruction) {
-            (Defect::SaysNothing, CallInstruction::Say(_)) => &CallInstruction::HangUp,
-            (_, instruction) => instruction,
-        };
-        match self.good.get_webhook_response(call, instruction).await {
+        let mut instruction = instruction.clone();
+        match (self.defect, &mut instruction) {
+            (Defect::SaysNothing, CallInstruction::Say(_)) => instruction = CallInstruction::HangUp,
+            (Defect::PlaysOnce, CallInstruction::Play(play)) => play.times = 1,
+            (Defect::ConnectsToNobody, CallInstruction::Bridge(_)) => instruction = CallInstruction::HangUp,
+            (Defect::JoinsAnotherConference, CallInstruction::Conference(conference)) => {
+                "room".clone_into(&mut conference.name)
+            }
+            _ => {}
+        }
+        match self.good.get_webhook_response(call, &instruction).await {
             Err(TelephonyError::InvalidRequest { .. }) if self.defect == Defect::StreamsToAnything => {
                 Ok(WebhookResponse::no_content())
             }
@@ -211,6 +299,9 @@ impl TelephonyProvider for Defective {
             }
             Ok(CallCost::Rated { .. }) if self.defect == Defect::PaysTheCaller => {
                 Ok(CallCost::rated(Money::parse("-0.01", "USD").unwrap()))
+            }
+            Ok(CallCost::Rated { total, .. }) if self.defect == Defect::CountsInCents => {
+                Ok(CallCost::rated(Money::parse(&(total.amount * Decimal::from(100)).to_string(), "USD").unwrap()))
             }
             outcome => outcome,
         }
@@ -231,7 +322,18 @@ impl TelephonyProvider for Defective {
     }
 
     async fn transfer_call(&self, transfer: &TransferRequest) -> Result<Transfer, TelephonyError> {
-        self.good.transfer_call(transfer).await
+        if self.defect == Defect::TransfersIntoSilence {
+            let room = CallInstruction::Conference(Conference::named("waiting"));
+            self.good.instruct(&transfer.call, &room).await?;
+            return Ok(Transfer::new(LegOwner::Carrier, true));
+        }
+        let mut agreed = self.good.transfer_call(transfer).await?;
+        match self.defect {
+            Defect::ClaimsTheLeg => agreed.leg_owner = LegOwner::Application,
+            Defect::ClaimsThatTheStreamLasts => agreed.ends_stream = false,
+            _ => {}
+        }
+        Ok(agreed)
     }
 
     async fn send_digits(&self, call: &CallRef, digits: &DigitSequence) -> Result<(), TelephonyError> {
@@ -247,6 +349,9 @@ impl TelephonyProvider for Defective {
     }
 
     async fn configure_inbound(&self, binding: &InboundBinding) -> Result<InboundConfigured, TelephonyError> {
+        if self.defect == Defect::KeepsTheNumber && binding.urls.is_none() {
+            return Ok(InboundConfigured::alone());
+        }
         self.good.configure_inbound(binding).await
     }
 }
@@ -256,9 +361,71 @@ fn spoil(defect: Defect, change: &mut StatusChange) {
     match (defect, change.status) {
         (Defect::MovesBackwards, Some(CallStatus::Completed)) => change.status = Some(CallStatus::Ringing),
         (Defect::TakesBusyForFailed, Some(CallStatus::Busy)) => change.status = Some(CallStatus::Failed),
+        (Defect::TakesGivenUpForNoAnswer, Some(CallStatus::Canceled)) => change.status = Some(CallStatus::NoAnswer),
+        (Defect::GuessesUnknownWords, None) => change.status = Some(CallStatus::Failed),
+        (Defect::MistakesTheDirection, _) => {
+            change.direction = change.direction.map(|direction| match direction {
+                Direction::Inbound => Direction::Outbound,
+                Direction::Outbound => Direction::Inbound,
+            });
+        }
+        (Defect::CountsInMilliseconds, _) => change.duration = change.duration.map(|length| length / 1_000),
         (Defect::ForgetsThatItWasDeclined, _) => change.refusal = None,
         (Defect::ForgetsTheCarriersWord, _) => change.raw_status.clear(),
         _ => {}
+    }
+}
+
+/// An address as a carrier writes it that leaves the plus out, and that nobody has understood.
+fn without_plus(address: &ReportedAddress) -> ReportedAddress {
+    ReportedAddress::new(address.raw().trim_start_matches('+'), None)
+}
+
+/// The names in a form.
+fn names(request: &WebhookRequest) -> impl Iterator<Item = String> {
+    form(request).into_iter().map(|(name, _)| name)
+}
+
+fn form(request: &WebhookRequest) -> Vec<(String, String)> {
+    let body = std::str::from_utf8(request.body()).unwrap();
+    let url: Url = format!("https://example.com/?{body}").parse().unwrap();
+    url.query_pairs().into_owned().collect()
+}
+
+/// A signature is over the parameters in the order of their names; this takes them in the order in which they came.
+fn in_order_of_arrival(request: WebhookRequest, token: &str) -> Result<VerifiedWebhook, WebhookError> {
+    let text = form(&request).into_iter().fold(request.url().to_owned(), |text, (name, value)| text + &name + &value);
+    let given = request.header("x-twilio-signature").unwrap();
+    let proof = signing::verify_hmac_sha1_base64(&Secret::new(token), text.as_bytes(), given)
+        .map_err(|_| WebhookError::BadSignature { reason: "a parameter differs" })?;
+    Ok(VerifiedWebhook::new(request, proof))
+}
+
+/// A network between a provider and its carrier that does what a careless provider would.
+#[derive(Debug)]
+struct Careless {
+    network: Arc<dyn Transport>,
+    defect: Defect,
+}
+
+#[async_trait]
+impl Transport for Careless {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+        let (path, is_post) = (request.uri().path().to_owned(), request.method() == http::Method::POST);
+        let request = request.map(|body| {
+            let text = String::from_utf8_lossy(&body);
+            match self.defect {
+                Defect::DialsWithoutPlus if path.ends_with("/Calls.json") => text.replace("=%2B", "=").into(),
+                Defect::WipesOtherSettings if is_post && path.contains("IncomingPhoneNumbers") => {
+                    format!("{text}&SmsUrl=").into()
+                }
+                _ => body,
+            }
+        });
+        let answer = self.network.send(request).await?;
+        let added = String::from_utf8_lossy(answer.body()).contains("unheard_of");
+        let refused = self.defect == Defect::RefusesWhatTheCarrierAdds && added;
+        Ok(answer.map(|body| if refused { Bytes::from_static(b"unknown field") } else { body }))
     }
 }
 
@@ -271,7 +438,16 @@ struct DefectiveCodec {
 
 impl MediaCodec for DefectiveCodec {
     fn decode<'a>(&'a mut self, message: WireMessage<'a>) -> Result<MediaEvent<'a>, MediaError> {
+        if let (Defect::RefusesUnknownMembers, WireMessage::Text(text)) = (self.defect, message)
+            && text.contains("unheard_of")
+        {
+            return Err(MediaError::malformed("message", "has an unknown member"));
+        }
         Ok(match (self.defect, self.good.decode(message)?) {
+            (Defect::StreamsAnotherCall, MediaEvent::Started(mut start)) => {
+                start.call = CallRef::new("CAffffffffffffffffffffffffffffffff".parse().unwrap());
+                MediaEvent::Started(start)
+            }
             (Defect::SwapsRates, MediaEvent::Started(mut start)) => {
                 start.inbound = AudioFormat::LINEAR16_16K;
                 MediaEvent::Started(start)
@@ -307,6 +483,19 @@ impl MediaCodec for DefectiveCodec {
     }
 }
 
+/// Every one of these trials has failed, and says so.
+fn fails(report: &Report, defect: Defect, trials: &[&str], message: &str) {
+    let failures: BTreeMap<_, _> =
+        report.trials().iter().filter_map(|trial| Some((trial.name.as_str(), trial.failure.as_deref()?))).collect();
+    for trial in trials {
+        let failure = failures.get(trial).unwrap_or_else(|| panic!("{trial} passed; failed: {failures:?}"));
+        let said = failure.split_once("\n  specified: ").unwrap().0;
+        assert!(said.contains(message), "{trial}: {said}");
+        let shown: String = said.chars().take(300).collect();
+        println!("{defect:?}\n{trial}\n{shown}\n");
+    }
+}
+
 /// What is the same for every defect.
 const NAME: ProviderName = ProviderName::new("twilio");
 
@@ -319,13 +508,15 @@ fn build(
     let account = serde_json::json!({
         "account_sid": config.account_sid, "auth_token": config.auth_token.expose(), "api_base_url": config.api_base_url,
     });
+    let network = Careless { network: context.transport, defect };
+    let context = ProviderContext::with_transport(Arc::new(network)).with_http_policy(context.http_policy);
     let good = GOOD.build(&account, context)?;
     let secret = config.auth_token.expose().to_owned();
     Ok(Arc::new(Defective { good, secret, defect, descriptor }))
 }
 
 macro_rules! defective {
-    ($module:ident: $defect:ident, $capabilities:expr, $suite:ident $filter:literal, [$($trial:literal),+], $message:literal) => {
+    ($module:ident: $defect:ident, $capabilities:expr, $suite:ident $filter:literal, [$($trial:literal),*], $message:literal) => {
         mod $module {
             use super::*;
 
@@ -361,23 +552,15 @@ macro_rules! defective {
                 }
             }
 
-            static DESCRIPTOR: ProviderDescriptor = ProviderDescriptor::of::<Factory>();
-            static SIMULATOR: SimulatorDescriptor =
+            pub(super) static DESCRIPTOR: ProviderDescriptor = ProviderDescriptor::of::<Factory>();
+            pub(super) static SIMULATOR: SimulatorDescriptor =
                 SimulatorDescriptor::new(&DESCRIPTOR, || telephony_twilio::SIMULATOR.build());
 
             /// Every trial that must fail does, and says what is wrong.
             #[test]
             fn is_found() {
-                let reports = Conformance::of(&DESCRIPTOR, &SIMULATOR).suite(Suite::$suite).report($filter);
-                let failures: BTreeMap<_, _> =
-                    reports.into_iter().filter_map(|report| Some((report.name, report.failure?))).collect();
-                for trial in [$($trial),+] {
-                    let failure = failures.get(trial).unwrap_or_else(|| panic!("{trial} passed; failed: {failures:?}"));
-                    let message = failure.split_once("\n  specified: ").unwrap().0;
-                    assert!(message.contains($message), "{trial}: {message}");
-                    let shown: String = message.chars().take(300).collect();
-                    println!("{:?}\n{trial}\n{shown}\n", Defect::$defect);
-                }
+                let conformance = Conformance::of(&DESCRIPTOR, &SIMULATOR).suite(Suite::$suite);
+                fails(&conformance.report($filter), Defect::$defect, &[$($trial),*], $message);
             }
         }
     };
@@ -391,7 +574,11 @@ const ALL: Capabilities = Capabilities::new().native(&[
     Capability::Transfer,
     Capability::RecordLive,
     Capability::ConfigureInbound,
+    Capability::MachineDetection,
     Capability::Say,
+    Capability::Play,
+    Capability::Bridge,
+    Capability::Conference,
     Capability::StreamParameters,
     Capability::MediaDigits,
     Capability::MediaMarks,
@@ -412,6 +599,22 @@ defective!(a_second_call_after_an_unknown_outcome: CallsTwice, ALL, Faults "faul
     ["faults::initiate_call::status_500", "faults::initiate_call::no_answer"], "doing it twice does it twice");
 defective!(an_option_that_is_dropped: DropsTheRingTimeout, ALL.native(&[Capability::RingTimeout]), Rest "with_ring_timeout",
     ["rest::initiate_call::with_ring_timeout"], "expected:");
+defective!(an_option_of_another_unit: RingsTwiceAsLong, ALL.native(&[Capability::RingTimeout]), Rest "with_ring_timeout",
+    ["rest::initiate_call::with_ring_timeout"], "it rings for 30 s\n  seen:     Some(60s)");
+defective!(an_option_that_the_carrier_never_sees: DoesNotAskWhoAnswers, ALL, Rest "with_machine_detection",
+    ["rest::initiate_call::with_machine_detection"], "the carrier is to tell who answers");
+defective!(a_dial_the_wrong_way_round: SwapsFromAndTo, ALL, Rest "is_accepted",
+    ["rest::initiate_call::is_accepted"], "\"from\"");
+defective!(a_dial_without_plus: DialsWithoutPlus, ALL, Rest "is_accepted",
+    ["rest::initiate_call::is_accepted"], "\"to\"");
+defective!(a_number_without_plus_in_a_state: ReportsNumbersWithoutPlus, ALL, Rest "is_accepted",
+    ["rest::initiate_call::is_accepted"], "`to` is the call's, in E.164");
+defective!(numbers_without_plus_that_are_missed: MissesNumbersWithoutPlus, ALL, Rest "get_available_phone_numbers",
+    ["rest::get_available_phone_numbers::all_pages"], "all 1105 numbers, each once\n  seen:     0");
+defective!(a_member_more_in_an_answer: RefusesWhatTheCarrierAdds, ALL, Rest "unknown_members",
+    ["rest::all::unknown_members"], "has a member that nobody has heard of");
+defective!(a_new_word_in_an_answer: TakesANewWordForAnEnd, ALL, Rest "unknown_word",
+    ["rest::get_call_status::unknown_word"], "nobody knows what the word means");
 defective!(a_call_that_nobody_made: KnowsEveryCall, ALL, Rest "get_call_status",
     ["rest::get_call_status::unknown_call"], "expected: NotFound");
 defective!(the_first_page_of_numbers_only: ReadsTheFirstPageOnly, ALL, Rest "get_available_phone_numbers",
@@ -422,6 +625,22 @@ defective!(a_price_of_nothing_for_a_call_that_is_not_rated: CostsNothingWhileUnk
     ["rest::get_call_cost"], "Pending while the call lasts");
 defective!(a_price_below_nothing: PaysTheCaller, ALL, Rest "get_call_cost",
     ["rest::get_call_cost"], "Rated, and positive");
+defective!(a_price_in_cents: CountsInCents, ALL, Rest "get_call_cost",
+    ["rest::get_call_cost"], "0.0140, which is charged");
+defective!(a_leg_that_is_not_ours: ClaimsTheLeg, ALL, Rest "rest::transfer_call",
+    ["rest::transfer_call"], "as its leg is ours");
+defective!(a_stream_that_does_not_last: ClaimsThatTheStreamLasts, ALL, Rest "rest::transfer_call",
+    ["rest::transfer_call"], "as `ends_stream` is false");
+defective!(a_caller_left_in_silence: TransfersIntoSilence, ALL, Rest "nobody_there",
+    ["rest::transfer_call::nobody_there"], "silence, until the person hung up");
+defective!(a_recording_that_cannot_be_fetched: LosesTheRecording, ALL, Rest "start_recording",
+    ["rest::start_recording"], "where it can be fetched");
+defective!(a_number_that_still_leads_to_us: KeepsTheNumber, ALL, Rest "configure_inbound",
+    ["rest::configure_inbound"], "nobody is asked about a number whose URLs were taken out");
+defective!(other_settings_that_are_wiped: WipesOtherSettings, ALL, Rest "configure_inbound",
+    ["rest::configure_inbound::leaves_the_rest"], "what else is set up at the carrier stays as it is");
+defective!(a_panic: Panics, ALL, Rest "is_accepted",
+    ["rest::initiate_call::is_accepted"], "no panic\n  seen:     panicked: no call has such a status");
 defective!(a_call_that_is_hung_up_twice: FailsToHangUpTwice, ALL, Rest "rest::hang_up",
     ["rest::hang_up"], "expected: AlreadyEnded");
 defective!(a_call_that_is_over_is_an_error: FailsOnACallThatIsOver, ALL, Rest "rest::hang_up",
@@ -449,14 +668,38 @@ defective!(a_claim_to_none: ClaimsNoWebhook, ALL, Webhooks "identify",
     ["webhooks::identify::its_own"], "expected:");
 defective!(one_key_for_all_events: RepeatsKeys, ALL, Webhooks "dedupe",
     ["webhooks::parse::dedupe_keys"], "different happenings have different dedupe keys");
+defective!(one_key_for_all_events_of_a_kind: MakesAKeyOfWhatHappened, ALL, Webhooks "two_calls",
+    ["webhooks::parse::dedupe_keys_of_two_calls"], "of one kind and in two calls too");
+defective!(a_field_more_in_a_webhook: RefusesUnknownFields, ALL, Webhooks "unknown_fields",
+    ["webhooks::parse::unknown_fields"], "fields that nobody has heard of succeeds");
+defective!(a_new_word_that_is_dropped: DropsUnknownWords, ALL, Webhooks "unknown_words",
+    ["webhooks::parse::unknown_words"], "is kept: as a raw status");
+defective!(a_new_word_that_is_guessed: GuessesUnknownWords, ALL, Webhooks "unknown_words",
+    ["webhooks::parse::unknown_words"], "moves no call");
+defective!(the_wrong_direction: MistakesTheDirection, ALL, Webhooks "the_life",
+    ["webhooks::parse::the_life_of_a_call"], "Outbound, where the direction is said");
+defective!(a_length_in_another_unit: CountsInMilliseconds, ALL, Calls "audio_both_ways",
+    ["calls::outbound::audio_both_ways"], "a duration of");
+defective!(a_time_in_another_zone: IsInAnotherTimeZone, ALL, Webhooks "the_life",
+    ["webhooks::parse::the_life_of_a_call"], "a time near");
 defective!(another_key_for_each_delivery: MakesAKeyForEachDelivery, ALL, Webhooks "dedupe",
     ["webhooks::parse::dedupe_keys"], "says the same, dedupe keys included");
 defective!(a_status_that_moves_backwards: MovesBackwards, ALL, Calls "the_other_side_hangs_up",
-    ["calls::end::the_other_side_hangs_up"], "the end is reported");
+    ["calls::end::the_other_side_hangs_up"], "ringing (\"completed\")");
 defective!(the_carriers_word_forgotten: ForgetsTheCarriersWord, ALL, Webhooks "the_life",
     ["webhooks::parse::the_life_of_a_call"], "the carrier's word is kept");
 defective!(a_caller_without_a_number: ForgetsWhoCalled, ALL, Calls "calls::inbound::is_streamed",
     ["calls::inbound::is_streamed"], "the caller");
+defective!(a_caller_without_plus: LeavesThePlusOut, ALL, Calls "calls::inbound::is_streamed",
+    ["calls::inbound::is_streamed"], "in E.164, whether or not the carrier writes a +");
+defective!(a_call_given_up_taken_for_one_not_answered: TakesGivenUpForNoAnswer, ALL, Calls "given_up",
+    ["calls::end::given_up"], "we gave it up before it was answered");
+defective!(a_file_played_once: PlaysOnce, ALL, Calls "outbound::play",
+    ["calls::outbound::play"], "the file is played twice");
+defective!(a_bridge_to_nobody: ConnectsToNobody, ALL, Calls "outbound::bridge",
+    ["calls::outbound::bridge"], "the handset is connected to the number");
+defective!(another_conference: JoinsAnotherConference, ALL, Calls "outbound::conference",
+    ["calls::outbound::conference"], "the conference is joined");
 defective!(busy_taken_for_failed: TakesBusyForFailed, ALL, Calls "calls::end::busy",
     ["calls::end::busy"], "expected: Busy");
 defective!(a_refusal_not_told: ForgetsThatItWasDeclined, ALL, Calls "calls::end::declined",
@@ -471,6 +714,10 @@ defective!(another_rate_than_announced: SwapsRates, ALL, Media "start",
     ["media::start::mu-law_8000_Hz"], "the format announced");
 defective!(parameters_that_do_not_come_back: DropsParameters, ALL, Media "start",
     ["media::start::mu-law_8000_Hz"], "the parameter comes back");
+defective!(a_stream_of_another_call: StreamsAnotherCall, ALL, Media "start",
+    ["media::start::mu-law_8000_Hz"], "the stream names the call");
+defective!(a_member_more_in_a_media_message: RefusesUnknownMembers, ALL, Media "unknown_members",
+    ["media::start::unknown_members"], "have a member that nobody has heard of succeeds");
 defective!(marks_that_are_not_set: DropsMarks, ALL, Media "marks",
     ["media::marks::there_and_back"], "the mark");
 defective!(audio_after_it_was_cleared: KeepsWhatWasCleared, ALL, Media "clear",
@@ -482,9 +729,179 @@ defective!(audio_before_the_start: SpeaksBeforeTheStart, ALL, Media "nothing_bef
 defective!(audio_of_any_format: TakesAnyFormat, ALL, Media "of_another_format",
     ["media::audio_out::of_another_format"], "FormatMismatch");
 
+/// A provider that is stuck is given up, and so is its trial, not the run.
+mod an_answer_that_never_comes {
+    use super::*;
+
+    defective!(it: NeverReturns, ALL, Configuration "none of these", [], "");
+
+    #[test]
+    fn is_found() {
+        let conformance = Conformance::of(&it::DESCRIPTOR, &it::SIMULATOR).suite(Suite::Rest);
+        let report = conformance.longest(Duration::from_secs(2)).report("rest::initiate_call::is_accepted");
+        let message = "done within 2s\n  seen:     it waits for something that does not come, or never returns";
+        fails(&report, Defect::NeverReturns, &["rest::initiate_call::is_accepted"], message);
+    }
+}
+
+/// The configuration of a provider whose author has forgotten `deny_unknown_fields`.
+mod a_configuration_that_takes_anything {
+    use schemars::{JsonSchema, Schema, SchemaGenerator};
+    use serde::{Deserialize, Deserializer};
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    struct Lax(TwilioConfig);
+
+    impl<'de> Deserialize<'de> for Lax {
+        fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+            TwilioConfig::deserialize(input).map(Self)
+        }
+    }
+
+    impl JsonSchema for Lax {
+        fn schema_name() -> std::borrow::Cow<'static, str> {
+            "Lax".into()
+        }
+
+        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            let mut schema = TwilioConfig::json_schema(generator);
+            schema.remove("additionalProperties");
+            schema
+        }
+    }
+
+    impl ProviderConfig for Lax {
+        fn check(&self, problems: &mut Problems) {
+            self.0.check(problems);
+        }
+    }
+
+    struct Factory;
+
+    impl ProviderFactory for Factory {
+        type Config = Lax;
+        const NAME: ProviderName = NAME;
+        const DISPLAY_NAME: &'static str = "Lax";
+        const DOCS_URL: &'static str = "https://example.com/";
+        const PACKAGE: Package = Package { name: "telephony-twilio", version: "0.1.0" };
+        const CAPABILITIES: Capabilities = ALL;
+        const MEDIA: MediaProfile = MediaProfile::new(&[AudioFormat::MULAW_8K]);
+        const ACCOUNT_ID_FIELD: &'static str = "account_sid";
+
+        fn build(config: Lax, context: ProviderContext) -> Result<Arc<dyn TelephonyProvider>, TelephonyError> {
+            build(&config.0, context, Defect::DoesWhatItDoesNotDeclare, &DESCRIPTOR)
+        }
+
+        fn identify_webhook(request: &WebhookRequest) -> Option<WebhookIdentity> {
+            GOOD.identify_webhook(request)
+        }
+
+        fn carrier_media_codec() -> Box<dyn CarrierMediaCodec> {
+            GOOD.carrier_media_codec()
+        }
+    }
+
+    static DESCRIPTOR: ProviderDescriptor = ProviderDescriptor::of::<Factory>();
+    static SIMULATOR: SimulatorDescriptor =
+        SimulatorDescriptor::new(&DESCRIPTOR, || telephony_twilio::SIMULATOR.build());
+
+    #[test]
+    fn is_found() {
+        let report = Conformance::of(&DESCRIPTOR, &SIMULATOR).suite(Suite::Configuration).report("schema");
+        let trials = ["configuration::schema::refuses_unknown_fields"];
+        fails(&report, Defect::DoesWhatItDoesNotDeclare, &trials, "additionalProperties is false");
+    }
+}
+
+/// A carrier whose signatures have the time in them, and a provider that does not look at it.
+mod a_signature_of_yesterday {
+    use telephony_telnyx::{DESCRIPTOR as GOOD, TelnyxConfig};
+
+    use super::*;
+
+    struct Factory;
+
+    impl ProviderFactory for Factory {
+        type Config = TelnyxConfig;
+        const NAME: ProviderName = ProviderName::new("telnyx");
+        const DISPLAY_NAME: &'static str = "Timeless";
+        const DOCS_URL: &'static str = "https://example.com/";
+        const PACKAGE: Package = Package { name: "telephony-telnyx", version: "0.1.0" };
+        const CAPABILITIES: Capabilities = Capabilities::new().native(&[Capability::HangUp]);
+        const MEDIA: MediaProfile = MediaProfile::new(&[AudioFormat::MULAW_8K]);
+        const ACCOUNT_ID_FIELD: &'static str = "connection_id";
+
+        fn build(config: TelnyxConfig, context: ProviderContext) -> Result<Arc<dyn TelephonyProvider>, TelephonyError> {
+            let account = serde_json::json!({
+                "api_key": config.api_key.expose(), "public_key": config.public_key,
+                "connection_id": config.connection_id, "api_base_url": config.api_base_url,
+            });
+            let good = GOOD.build(&account, context)?;
+            let defect = Defect::IgnoresTheTime;
+            Ok(Arc::new(Defective { good, secret: String::new(), defect, descriptor: &DESCRIPTOR }))
+        }
+
+        fn identify_webhook(request: &WebhookRequest) -> Option<WebhookIdentity> {
+            GOOD.identify_webhook(request)
+        }
+
+        fn carrier_media_codec() -> Box<dyn CarrierMediaCodec> {
+            GOOD.carrier_media_codec()
+        }
+    }
+
+    static DESCRIPTOR: ProviderDescriptor = ProviderDescriptor::of::<Factory>();
+    static SIMULATOR: SimulatorDescriptor =
+        SimulatorDescriptor::new(&DESCRIPTOR, || telephony_telnyx::SIMULATOR.build());
+
+    #[test]
+    fn is_found() {
+        let report = Conformance::of(&DESCRIPTOR, &SIMULATOR).suite(Suite::Webhooks).report("old_signature");
+        let message = "a signature with its time in it, and of yesterday, is refused with 403";
+        fails(&report, Defect::IgnoresTheTime, &["webhooks::verify::an_old_signature"], message);
+    }
+}
+
 #[test]
 fn a_good_provider_passes_all_of_this() {
     let good = Conformance::of(&GOOD, &telephony_twilio::SIMULATOR).suite(Suite::Configuration).suite(Suite::Media);
-    let failures: Vec<_> = good.report("").into_iter().filter(|report| report.failure.is_some()).collect();
-    assert_eq!(failures, []);
+    let report = good.report("");
+    let failures: Vec<_> = report.trials().iter().filter(|report| report.failure.is_some()).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn a_report_is_of_its_form_and_says_whether_it_is_whole() {
+    let schema = jsonschema::validator_for(&serde_json::from_str(Report::SCHEMA).unwrap()).unwrap();
+    let of_its_form = |report: &Report| {
+        let problems: Vec<_> = schema.iter_errors(report.as_json()).map(|error| error.to_string()).collect();
+        assert!(problems.is_empty(), "{problems:?}");
+    };
+    let conformance = Conformance::of(&GOOD, &telephony_twilio::SIMULATOR).suite(Suite::Configuration);
+    let part = conformance.clone().report("configuration::");
+    of_its_form(&part);
+    let json = part.as_json();
+    assert_eq!((&json["format"], &json["complete"], &json["failed"]), (&1.into(), &false.into(), &0.into()));
+    assert_eq!(json["passed"], part.trials().len());
+    let less = conformance.report("configuration::check::");
+    let not_run = |report: &Report| report.as_json()["not_run"].as_u64().unwrap();
+    let count = |report: &Report| report.trials().len() as u64;
+    assert_eq!(not_run(&part) + count(&part), not_run(&less) + count(&less));
+    assert!(not_run(&part) > 100 && count(&less) > 0);
+    let mut failed = part.trials().to_vec();
+    failed[0].failure = Some("expected: this\n  seen:     that\n  specified: there".to_owned());
+    let whole = Report::new(&GOOD, failed, 0);
+    of_its_form(&whole);
+    assert_eq!(whole.as_json()["complete"], true);
+    assert_eq!(whole.as_json()["trials"][0]["expected"], "this");
+}
+
+#[test]
+fn every_trial_says_what_it_is_about() {
+    let schema = Conformance::of(&GOOD, &telephony_twilio::SIMULATOR).suite(Suite::Faults).report("faults::hang_up");
+    let about: Vec<_> = schema.trials().iter().map(|trial| trial.capability).collect();
+    assert_eq!(about, vec![Some(Capability::HangUp); about.len()]);
+    assert!(!about.is_empty());
 }

@@ -1,7 +1,9 @@
 //! The customer of the simulated carrier: a server for webhooks and one for media sockets, driven by the provider under test.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
+    fmt,
     net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,7 +28,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::trial::OrFail;
+use crate::trial::{OrFail, failure};
 
 /// The mark that the customer sets behind what it says.
 pub(crate) const MARK: &str = "said \"it\"";
@@ -63,6 +65,8 @@ pub(crate) struct Heard {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) webhooks: Vec<Received>,
+    /// How many questions were answered.
+    pub(crate) told: usize,
     pub(crate) heard: Heard,
 }
 
@@ -70,6 +74,14 @@ impl Seen {
     /// Every event of every webhook.
     pub(crate) fn events(&self) -> impl Iterator<Item = &CallEvent> {
         self.webhooks.iter().filter_map(|webhook| webhook.events.as_ref().ok()).flatten()
+    }
+
+    /// How many final statuses were reported.
+    pub(crate) fn ends(&self) -> usize {
+        let ends = self.events().filter(|event| {
+            matches!(&event.kind, CallEventKind::Status(change) if change.status.is_some_and(CallStatus::is_terminal))
+        });
+        ends.count()
     }
 
     /// The final status, if one was reported.
@@ -87,6 +99,37 @@ impl Seen {
     }
 }
 
+/// In short: the events in the order in which they came, and what the media socket brought.
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "after {} webhooks:", self.webhooks.len())?;
+        for event in self.events() {
+            match &event.kind {
+                CallEventKind::Status(change) => match change.status {
+                    Some(status) => write!(f, " {status} ({:?}),", change.raw_status)?,
+                    None => write!(f, " no status for the word {:?},", change.raw_status)?,
+                },
+                CallEventKind::InstructionWanted { because, .. } => write!(f, " asks what to do ({because:?}),")?,
+                CallEventKind::Inbound { from, to } => write!(f, " inbound from {from:?} to {to:?},")?,
+                CallEventKind::Digits { digits, timed_out } => {
+                    write!(f, " {} digits (in time: {}),", digits.len(), !timed_out)?;
+                }
+                other => write!(f, " {other:?},")?,
+            }
+        }
+        let Heard { start, loud, frames, digits, marks, problems, closed } = &self.heard;
+        match start {
+            Some(start) => write!(f, " a stream of {}", start.inbound)?,
+            None => write!(f, " no stream")?,
+        }
+        write!(f, ", {frames} frames of audio, {loud} of them loud, keys {digits:?}, marks {marks:?}")?;
+        if !problems.is_empty() {
+            write!(f, ", problems {problems:?}")?;
+        }
+        f.write_str(if *closed { ", closed" } else { "" })
+    }
+}
+
 /// A customer that is listening.
 #[derive(Debug)]
 pub(crate) struct Customer {
@@ -99,13 +142,13 @@ struct Shared {
     provider: Arc<dyn TelephonyProvider>,
     base: Url,
     media: Url,
-    /// What the call is told first; from then on, to hang up.
-    first: Mutex<Option<CallInstruction>>,
+    /// What calls are told, one after the other; from then on, to hang up.
+    plan: Mutex<VecDeque<CallInstruction>>,
     seen: watch::Sender<Seen>,
 }
 
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("base", &self.base).finish_non_exhaustive()
     }
 }
@@ -119,16 +162,16 @@ impl Customer {
         let base = crate::subject::url(&format!("http://{}/", address(&webhooks)?));
         let media = crate::subject::url(&format!("ws://{}/media/1", address(&sockets)?));
         let (sender, seen) = watch::channel(Seen::default());
-        let shared = Arc::new(Shared { provider, base, media, first: Mutex::new(None), seen: sender });
+        let shared = Arc::new(Shared { provider, base, media, plan: Mutex::default(), seen: sender });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(webhooks, shared.clone(), webhook_connection));
         tasks.spawn(accept(sockets, shared.clone(), media_connection));
         Ok(Self { shared, seen, _tasks: tasks })
     }
 
-    /// What the carrier is told when it asks first. Without it: to stream.
+    /// What the carrier is told when it asks next. Without it: to stream.
     pub(crate) fn tell(&self, instruction: CallInstruction) {
-        *self.shared.first() = Some(instruction);
+        self.shared.plan().push_back(instruction);
     }
 
     /// The URLs of a call.
@@ -150,30 +193,31 @@ impl Customer {
         let outcome = tokio::time::timeout(PATIENCE, come).await;
         match outcome {
             Ok(Ok(seen)) if wanted(&seen) => Ok(seen.clone()),
-            Ok(Ok(seen)) => Err(format!(
-                "expected: every webhook of the carrier is taken, while waiting for: {what}\n  seen:     {}",
-                refused(&seen).unwrap_or_default()
-            )),
-            _ => Err(format!("expected: {what}\n  seen:     {:?}", self.seen.borrow())),
+            Ok(Ok(seen)) => {
+                let expected = format!("every webhook of the carrier is taken, while waiting for: {what}");
+                Err(failure(expected, refused(&seen).unwrap_or_default()))
+            }
+            _ => Err(failure(what, &*self.seen.borrow())),
         }
     }
 }
 
 impl Shared {
-    fn first(&self) -> MutexGuard<'_, Option<CallInstruction>> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    fn plan(&self) -> MutexGuard<'_, VecDeque<CallInstruction>> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_instruction(&self, seen_before: usize) -> CallInstruction {
-        if seen_before > 0 {
-            return CallInstruction::HangUp;
-        }
+        let planned = self.plan().pop_front();
         let stream = || {
+            if seen_before > 0 {
+                return CallInstruction::HangUp;
+            }
             let stream = Stream::to(self.media.clone());
             let named = self.provider.descriptor().capabilities().has(telephony_core::Capability::StreamParameters);
             CallInstruction::Stream(if named { stream.with_parameter("run", "7 \"7\" & 7") } else { stream })
         };
-        self.first().clone().unwrap_or_else(stream)
+        planned.unwrap_or_else(stream)
     }
 }
 
@@ -224,7 +268,9 @@ async fn webhook(shared: &Shared, request: Request<Bytes>) -> Response<Bytes> {
         Some(Due::HangUp) => CallInstruction::HangUp,
         Some(Due::Ask(_)) | None => shared.next_instruction(asked_before),
     };
-    match shared.provider.get_webhook_response(&call, &instruction).await {
+    let response = shared.provider.get_webhook_response(&call, &instruction).await;
+    shared.seen.send_modify(|seen| seen.told += 1);
+    match response {
         Ok(response) => response.into_http(),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }

@@ -16,17 +16,19 @@
 //! is specified.
 //!
 //! With `TELEPHONY_CONFORMANCE_REPORT=FILE` in the environment the run writes [a report](Report) as JSON, which a crate can
-//! publish: versions, declared capabilities, and how each trial went.
+//! publish: versions, declared capabilities, and how each trial went. One suite runs alone by its name before two colons
+//! (`-- webhooks::`), or with [`Conformance::suite`]; the report says then that it is not complete. A trial that panics, or is not done
+//! [in time](Conformance::longest), has failed.
 //!
 //! | suite | with | what |
 //! | --- | --- | --- |
 //! | [`Configuration`](Suite::Configuration) | nothing | schema, every mistake named at once, no secret shown |
-//! | [`Rest`](Suite::Rest) | the simulator | every operation and option |
+//! | [`Rest`](Suite::Rest) | the simulator | every operation and option, and that the carrier gets what was meant; unknown members and words |
 //! | [`Faults`](Suite::Faults) | a server and a network that misbehave | the error that each failure becomes; what is repeated and what never |
-//! | [`Webhooks`](Suite::Webhooks) | webhooks of a simulated call | verification, tampering, identification, dedupe keys |
+//! | [`Webhooks`](Suite::Webhooks) | webhooks of simulated calls | verification, tampering, age, identification, dedupe keys, unknown fields and words |
 //! | [`Answers`](Suite::Answers) | the simulator's own reader | every instruction |
-//! | [`Media`](Suite::Media) | the carrier's end of the protocol | audio, marks, clear, digits, garbage |
-//! | [`Calls`](Suite::Calls) | whole calls | audio both ways, every way to end, inbound, faults of delivery |
+//! | [`Media`](Suite::Media) | the carrier's end of the protocol | audio, marks, clear, digits, unknown members, garbage |
+//! | [`Calls`](Suite::Calls) | whole calls | audio both ways, every instruction, every way to end, inbound, faults of delivery |
 //!
 //! # Against the carrier itself
 //!
@@ -36,6 +38,7 @@
 //! has one more ring that number and hang up, which is charged. Where the variable `CI` is set, there are none.
 
 mod customer;
+mod edit;
 pub mod readme;
 mod report;
 mod subject;
@@ -47,16 +50,17 @@ use std::{
     collections::BTreeSet,
     process::ExitCode,
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Conclusion};
 pub use report::{Report, ReportError};
 use serde_json::Value;
 use telephony_core::{Capability, ProviderDescriptor};
 use telephony_sandbox::SimulatorDescriptor;
 
 use subject::Subject;
-use trial::Trial;
+use trial::{LONGEST, Trial};
 
 /// A part of the conformance suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +109,7 @@ pub struct Conformance {
     fixture: Option<Value>,
     suites: BTreeSet<Suite>,
     live: Option<String>,
+    longest: Duration,
 }
 
 /// How one trial went.
@@ -123,7 +128,7 @@ pub struct TrialReport {
 impl Conformance {
     /// The suite for a provider and the simulator of its carrier. Choose [`all`](Self::all) of it, or [`suite`](Self::suite)s.
     pub fn of(descriptor: &'static ProviderDescriptor, simulator: &'static SimulatorDescriptor) -> Self {
-        Self { descriptor, simulator, fixture: None, suites: BTreeSet::new(), live: None }
+        Self { descriptor, simulator, fixture: None, suites: BTreeSet::new(), live: None, longest: LONGEST }
     }
 
     /// A configuration as a customer would write it, in JSON, with values for every field that matters. Without one, the
@@ -158,17 +163,39 @@ impl Conformance {
         self
     }
 
+    /// How long one trial may take; one that takes longer has failed. Default a minute, and most take less than a second.
+    pub fn longest(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
+    }
+
     /// Runs as a test program does: reads the arguments of the process, prints, and says how it went.
     #[must_use]
     #[expect(clippy::print_stderr, reason = "it is the program")]
     pub fn run(mut self) -> ExitCode {
         self.live = self.live.or_else(|| suites::live::from_environment(self.descriptor));
         let arguments = Arguments::from_args();
+        let wanted = if arguments.list { Ok(None) } else { report::wanted() };
+        let written = wanted.and_then(|file| {
+            let (conclusion, report) = self.run_with(&arguments);
+            if let Some(file) = file {
+                report.write(&file)?;
+            }
+            Ok(conclusion.exit_code())
+        });
+        written.unwrap_or_else(|error| {
+            eprintln!("error: {}", telephony_core::error_chain(&error));
+            ExitCode::FAILURE
+        })
+    }
+
+    fn run_with(self, arguments: &Arguments) -> (Conclusion, Report) {
+        let longest = self.longest;
         let (sender, reports) = mpsc::channel();
         let mimic = |trial: Trial| {
             let sender = sender.clone();
             libtest_mimic::Trial::test(trial.name().to_owned(), move || {
-                let report = trial.run();
+                let report = trial.run(longest);
                 let outcome = report.failure.clone().map_or(Ok(()), |failure| Err(failure.into()));
                 // The run holds the other end for as long as there are trials.
                 let _sent = sender.send(report);
@@ -176,24 +203,28 @@ impl Conformance {
             })
         };
         let trials = self.clone().trials().into_iter().map(mimic).collect();
-        let conclusion = libtest_mimic::run(&arguments, trials);
+        let conclusion = libtest_mimic::run(arguments, trials);
         drop(sender);
-        if let Some(file) = std::env::var_os(report::VARIABLE).filter(|_| !arguments.list) {
-            let report = Report::new(self.descriptor, reports.into_iter().collect());
-            if let Err(error) = report.write(file.as_ref()) {
-                eprintln!("error: {}", telephony_core::error_chain(&error));
-                return ExitCode::FAILURE;
-            }
-        }
-        conclusion.exit_code()
+        let report = self.reported(reports.into_iter().collect());
+        (conclusion, report)
     }
 
     /// Runs the trials whose name contains `filter`, one after the other, and returns how each went: for tests of the suite
-    /// itself.
+    /// itself, and for programs that are no tests.
     #[must_use]
-    pub fn report(self, filter: &str) -> Vec<TrialReport> {
-        let chosen = self.trials().into_iter().filter(|trial| trial.name().contains(filter));
-        chosen.map(Trial::run).collect()
+    pub fn report(self, filter: &str) -> Report {
+        let chosen = self.clone().trials().into_iter().filter(|trial| trial.name().contains(filter));
+        let reports = chosen.map(|trial| trial.run(self.longest)).collect();
+        self.reported(reports)
+    }
+
+    /// The report of what was run. Trials against the carrier itself are no part of a complete one.
+    fn reported(self, reports: Vec<TrialReport>) -> Report {
+        let ran: BTreeSet<&str> = reports.iter().map(|report| report.name.as_str()).collect();
+        let descriptor = self.descriptor;
+        let all = Self { live: None, ..self }.all().trials();
+        let not_run = all.iter().filter(|trial| !ran.contains(trial.name())).count();
+        Report::new(descriptor, reports, not_run)
     }
 
     fn trials(self) -> Vec<Trial> {

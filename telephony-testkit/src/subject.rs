@@ -4,15 +4,17 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use telephony_core::{
-    CallId, CallRef, CallUrls, Capability, OutboundCall, PhoneNumber, ProviderContext, ProviderDescriptor,
-    TelephonyError, TelephonyProvider, Url, config,
+    CallId, CallRef, CallUrls, Capability, Direction, OutboundCall, PhoneNumber, ProviderContext, ProviderDescriptor,
+    TelephonyError, TelephonyProvider, Timestamp, Url, config,
     http::{HttpPolicy, Transport, TransportErrorKind},
 };
-use telephony_sandbox::{DIAL_PLAN, Sandbox, SandboxOptions, SimulatorDescriptor};
+use telephony_sandbox::{
+    DIAL_PLAN, EndCause, Observation, Sandbox, SandboxOptions, SimulatedCall, SimulatorDescriptor,
+};
 
 use crate::{
-    transport::Broken,
-    trial::{OrFail, Outcome, expect},
+    transport::{Broken, Edited},
+    trial::{OrFail, Outcome, expect, failure},
 };
 
 /// Where no carrier is.
@@ -73,6 +75,16 @@ impl Subject {
         self.descriptor.build(account, context).or_fail("building the provider from the account")
     }
 
+    /// A provider with a real network, on which every answer in JSON is changed.
+    pub(crate) fn edited(
+        &self,
+        account: &Value,
+        edit: impl Fn(&mut Value) + Send + Sync + 'static,
+    ) -> Result<Arc<dyn TelephonyProvider>, String> {
+        let network = ProviderContext::network().or_fail("setting up HTTP")?.transport;
+        self.provider(account, Arc::new(Edited::new(network, edit)))
+    }
+
     /// A simulated carrier that does not take its time, and a provider for its account.
     pub(crate) async fn sandbox(
         &self,
@@ -131,6 +143,45 @@ pub(crate) fn refused_quietly<T: Debug>(
         matches!(&outcome, Err(TelephonyError::Unsupported { capability: named, .. }) if *named == capability);
     expect(refused, format_args!("Unsupported {{ {capability} }}, as the capability is not declared"), &outcome)?;
     expect(network.requests() == 0, "nothing is sent", network.requests())
+}
+
+/// How far what a carrier says of the time may be off.
+const OFF_BY: Duration = Duration::from_secs(120);
+
+/// How long a call may take to end that has nothing left to do.
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Fails if what is said of a call, where it is said, is not so: which way it goes, how long it lasted, and when.
+pub(crate) fn told_truly(
+    call: &SimulatedCall,
+    direction: Option<Direction>,
+    length: Option<Duration>,
+    moments: &[Option<Timestamp>],
+) -> Outcome {
+    let so = direction.is_none_or(|said| said == call.direction);
+    expect(so, format_args!("{:?}, where the direction is said", call.direction), direction)?;
+    let real = call.duration().as_secs();
+    // To the second, or as it is billed.
+    let so = |said: Duration| said.as_secs().abs_diff(real) <= 1 || said.as_secs() == real.div_ceil(60) * 60;
+    expect(
+        length.is_none_or(so),
+        format_args!("a duration of {real} s, or of begun minutes, where it is said"),
+        length,
+    )?;
+    for moment in moments.iter().flatten() {
+        let so = (*moment - call.created_at).unsigned_abs() <= OFF_BY;
+        expect(so, format_args!("a time near {}, where one is said", call.created_at), moment)?;
+    }
+    Ok(())
+}
+
+/// Waits for the end of a call, and returns its cause.
+pub(crate) async fn end_of_call(sandbox: &Sandbox, id: &str) -> Result<EndCause, String> {
+    let ended = sandbox.wait_for(|seen| matches!(seen, Observation::CallEnded { call, .. } if call == id));
+    match tokio::time::timeout(ENDS_WITHIN, ended).await {
+        Ok(Observation::CallEnded { cause, .. }) => Ok(cause),
+        _ => Err(failure("the call ends", format_args!("it is up after {ENDS_WITHIN:?}"))),
+    }
 }
 
 /// A call to a handset of the dial plan, which reports to a customer's server.

@@ -1,8 +1,12 @@
 //! Networks that behave as told.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
+use serde_json::Value;
 use telephony_core::{
     async_trait,
     http::{Transport, TransportError, TransportErrorKind},
@@ -40,5 +44,39 @@ impl Transport for Broken {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
         self.bodies().push(request.into_body());
         Err(TransportError::new(self.kind, "the testkit's network is broken"))
+    }
+}
+
+type Edit = Box<dyn Fn(&mut Value) + Send + Sync>;
+
+/// A network on which every answer in JSON is changed on its way.
+pub(crate) struct Edited {
+    network: Arc<dyn Transport>,
+    edit: Edit,
+}
+
+impl Edited {
+    pub(crate) fn new(network: Arc<dyn Transport>, edit: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        Self { network, edit: Box::new(edit) }
+    }
+}
+
+impl fmt::Debug for Edited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edited").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Transport for Edited {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+        let answer = self.network.send(request).await?;
+        Ok(answer.map(|body| match serde_json::from_slice::<Value>(&body) {
+            Ok(mut value) => {
+                (self.edit)(&mut value);
+                Bytes::from(value.to_string())
+            }
+            Err(_) => body,
+        }))
     }
 }

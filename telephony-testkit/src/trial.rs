@@ -1,13 +1,21 @@
 //! One named trial, and how it says what is wrong.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use telephony_core::Capability;
 
 use crate::{TrialReport, subject::Subject};
 
-/// How long a trial may take. Calls are over in a few seconds.
-const LONGEST: Duration = Duration::from_secs(45);
+/// How long a trial may take, if nobody says otherwise. Calls are over in a few seconds.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
 /// What is wrong: expected and seen.
 pub(crate) type Outcome = Result<(), String>;
@@ -42,14 +50,8 @@ impl Trial {
     {
         let subject = subject.clone();
         let run = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|error| format!("there is no runtime: {error}"))?;
-            runtime.block_on(async {
-                let late = |_| Err(format!("it is not done after {} seconds", LONGEST.as_secs()));
-                tokio::time::timeout(LONGEST, run(subject)).await.unwrap_or_else(late)
-            })
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.or_fail("making a runtime")?.block_on(run(subject))
         };
         Self { name: name.into(), specified, capability: None, run: Box::new(run) }
     }
@@ -64,16 +66,42 @@ impl Trial {
         &self.name
     }
 
-    /// Runs it.
-    pub(crate) fn run(self) -> TrialReport {
-        let failure = (self.run)().err().map(|failure| format!("{failure}\n  specified: {}", self.specified));
-        TrialReport { name: self.name, capability: self.capability, specified: self.specified, failure }
+    /// Runs it, on a thread of its own: one that panics, or does not come back in time, has failed, and the others go on.
+    pub(crate) fn run(self, longest: Duration) -> TrialReport {
+        let Self { name, specified, capability, run } = self;
+        let (sender, outcome) = mpsc::channel();
+        let trial = move || {
+            let outcome = panic::catch_unwind(AssertUnwindSafe(run));
+            let outcome = outcome.unwrap_or_else(|cause| Err(failure("no panic", message_of(&*cause))));
+            // Nobody waits any more for one that is late.
+            let _sent = sender.send(outcome);
+        };
+        let outcome = match thread::Builder::new().name(name.clone()).spawn(trial) {
+            Ok(_running) => outcome.recv_timeout(longest).unwrap_or_else(|_| {
+                let seen = "it waits for something that does not come, or never returns";
+                Err(failure(format_args!("done within {longest:?}"), seen))
+            }),
+            Err(error) => Err(failure("a thread for the trial", error)),
+        };
+        let failure = outcome.err().map(|failure| format!("{failure}\n  specified: {specified}"));
+        TrialReport { name, capability, specified, failure }
     }
+}
+
+/// What a panic said.
+fn message_of(cause: &(dyn Any + Send)) -> String {
+    let text = cause.downcast_ref::<&str>().map(ToString::to_string).or_else(|| cause.downcast_ref().cloned());
+    format!("panicked: {}", text.unwrap_or_default())
+}
+
+/// What is wrong, in the form of every failure.
+pub(crate) fn failure(expected: impl fmt::Display, seen: impl fmt::Display) -> String {
+    format!("expected: {expected}\n  seen:     {seen}")
 }
 
 /// Fails unless it is so.
 pub(crate) fn expect(so: bool, expected: impl fmt::Display, seen: impl fmt::Debug) -> Outcome {
-    if so { Ok(()) } else { Err(format!("expected: {expected}\n  seen:     {seen:?}")) }
+    if so { Ok(()) } else { Err(failure(expected, format_args!("{seen:?}"))) }
 }
 
 /// Turns any error into a failure.
@@ -84,12 +112,12 @@ pub(crate) trait OrFail<T> {
 
 impl<T, E: fmt::Debug> OrFail<T> for Result<T, E> {
     fn or_fail(self, tried: &str) -> Result<T, String> {
-        self.map_err(|error| format!("expected: {tried} succeeds\n  seen:     {error:?}"))
+        self.map_err(|error| failure(format_args!("{tried} succeeds"), format_args!("{error:?}")))
     }
 }
 
 impl<T> OrFail<T> for Option<T> {
     fn or_fail(self, tried: &str) -> Result<T, String> {
-        self.ok_or_else(|| format!("expected: {tried}\n  seen:     nothing of the kind"))
+        self.ok_or_else(|| failure(tried, "nothing of the kind"))
     }
 }

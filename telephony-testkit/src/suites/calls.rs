@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use telephony_core::{
-    AnsweredBy, CallEventKind, CallInstruction, CallStatus, Capability, Due, GatherDigits, InboundBinding, InboundUrls,
-    InstructionWanted, MachineDetection, Refusal, Reject, Say, TelephonyError, Then,
+    AnsweredBy, Bridge, CallEventKind, CallInstruction, CallStatus, Capability, Conference, Direction, Due,
+    GatherDigits, HangUp, InboundBinding, InboundUrls, InstructionWanted, MachineDetection, Play, Refusal, Reject, Say,
+    TelephonyError, Then,
 };
-use telephony_sandbox::{Behaviour, DIAL_PLAN, EndCause, Faults, Observation, WebhookFaults};
+use telephony_sandbox::{Behaviour, DIAL_PLAN, EndCause, Faults, HandsetReport, Observation, WebhookFaults};
 
 use crate::{
     customer::{Customer, MARK, Received, Seen},
-    subject::{Subject, call, quick},
-    trial::{OrFail, Outcome, Trial, expect},
+    subject::{Subject, call, end_of_call, number, quick, told_truly, url},
+    trial::{OrFail, Outcome, Trial, expect, failure},
 };
 
 type Boxed = std::pin::Pin<Box<dyn Future<Output = Outcome>>>;
@@ -28,10 +29,11 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
             subject,
             invalid,
         ),
+        Trial::wait("calls::end::given_up", "CallStatus::Canceled", subject, given_up).about(Some(Capability::HangUp)),
         Trial::wait("calls::end::the_other_side_hangs_up", "CallStatus::Completed", subject, hung_up_on),
-        Trial::wait("calls::faults::repeated_webhooks", "CallEvent::dedupe_key", subject, repeated),
-        Trial::wait("calls::faults::webhooks_in_any_order", "parse_webhook", subject, reordered),
-        Trial::wait("calls::faults::lost_webhooks", "get_call_status", subject, lost),
+        Trial::wait("calls::delivery::repeated_webhooks", "CallEvent::dedupe_key", subject, repeated),
+        Trial::wait("calls::delivery::webhooks_in_any_order", "parse_webhook", subject, reordered),
+        Trial::wait("calls::delivery::lost_webhooks", "get_call_status", subject, lost),
     ];
     let mut with = |capability, name: &str, specified, trial: fn(Arc<Subject>) -> Boxed| {
         if subject.has(capability) {
@@ -47,6 +49,11 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
     with(Capability::Say, "outbound::say_then_ask", "Then::Ask", |subject| Box::pin(say_then_ask(subject)));
     with(Capability::GatherDigits, "outbound::gather_digits", "CallEventKind::Digits", |subject| {
         Box::pin(gather(subject))
+    });
+    with(Capability::Play, "outbound::play", "CallInstruction::Play", |subject| Box::pin(play(subject)));
+    with(Capability::Bridge, "outbound::bridge", "CallInstruction::Bridge", |subject| Box::pin(bridge(subject)));
+    with(Capability::Conference, "outbound::conference", "CallInstruction::Conference", |subject| {
+        Box::pin(conference(subject))
     });
     with(Capability::ConfigureInbound, "inbound::is_streamed", "CallEventKind::Inbound", |subject| {
         Box::pin(inbound(subject))
@@ -81,7 +88,18 @@ async fn outbound(subject: Arc<Subject>) -> Outcome {
     let seen = customer.wait_for("the end is reported", |seen| seen.end().is_some()).await?;
     expect(seen.end() == Some(CallStatus::Completed), "Completed", seen.end())?;
     let id = reference.id().map(ToString::to_string).or_fail("the call has its id")?;
-    sandbox.wait_for(|seen| matches!(seen, Observation::CallEnded { call, .. } if *call == id)).await;
+    let own = start.call.id();
+    expect(own.is_none() || own == reference.id(), "the stream names the call, where it names one", start)?;
+    end_of_call(&sandbox, &id).await?;
+    let taken = sandbox.calls().pop().or_fail("a call at the carrier")?;
+    for event in seen.events() {
+        if let CallEventKind::Status(change) = &event.kind {
+            told_truly(&taken, change.direction, change.duration, &[event.occurred_at])?;
+        }
+    }
+    let snapshot = provider.get_call_status(&reference).await.or_fail("asking for its state")?;
+    let moments = [snapshot.started_at, snapshot.ended_at];
+    told_truly(&taken, snapshot.direction, snapshot.duration, &moments)?;
     let handset = sandbox.handset(&id).or_fail("the handset has a report")?;
     let loud = handset.heard.iter().filter(|sample| sample.unsigned_abs() > 4_000).count();
     // 600 ms of a square wave at 16 kHz.
@@ -98,7 +116,7 @@ async fn end_of(subject: &Subject, behaviour: Behaviour) -> Result<(CallStatus, 
         Err(TelephonyError::InvalidRequest { problem, .. }) if problem.field == "to" => {
             return Ok((CallStatus::Failed, Some(Refusal::InvalidNumber)));
         }
-        Err(error) => return Err(format!("expected: the call is placed\n  seen:     {error:?}")),
+        Err(error) => return Err(failure("the call is placed", format_args!("{error:?}"))),
     }
     let seen = customer.wait_for("the end is reported", |seen| seen.end().is_some()).await?;
     let ends = seen.events().filter_map(|event| match &event.kind {
@@ -198,6 +216,62 @@ async fn gather(subject: Arc<Subject>) -> Outcome {
     expect(seen.asked(InstructionWanted::Continued), "what follows is asked", seen.events().count())
 }
 
+/// What the handset went through of a call that was told this and, if nothing ends it, that it is over.
+async fn told(subject: &Subject, instruction: CallInstruction, ends: bool) -> Result<HandsetReport, String> {
+    let (sandbox, provider) = subject.sandbox(quick()).await?;
+    let customer = Customer::start(provider.clone()).await?;
+    customer.tell(instruction);
+    let placed = provider.initiate_call(&call(&sandbox, 0, customer.urls())?).await.or_fail("placing a call")?;
+    let seen = customer.wait_for("the call asks what to do, and is told", |seen| seen.told > 0).await?;
+    let mut reference = placed.call;
+    seen.events().for_each(|event| reference.absorb(&event.call));
+    if !ends {
+        provider.hang_up(&reference).await.or_fail("hanging up")?;
+    }
+    let id = reference.id().map(ToString::to_string).or_fail("the call has its id")?;
+    end_of_call(&sandbox, &id).await?;
+    sandbox.handset(&id).or_fail("the handset has a report")
+}
+
+async fn play(subject: Arc<Subject>) -> Outcome {
+    let file = url("https://voice.example.com/a.wav?x=1&y=2");
+    let handset = told(&subject, CallInstruction::Play(Play::url(file.clone()).times(2)), true).await?;
+    expect(handset.played == [file.as_str(), file.as_str()], "the file is played twice", &handset.played)
+}
+
+async fn bridge(subject: Arc<Subject>) -> Outcome {
+    let handset = told(&subject, CallInstruction::Bridge(Bridge::to(number("+12025550155"))), true).await?;
+    let connected = handset.bridged_to.iter().any(|to| to.trim_start_matches('+') == "12025550155");
+    expect(connected, "the handset is connected to the number", &handset.bridged_to)
+}
+
+async fn conference(subject: Arc<Subject>) -> Outcome {
+    let handset = told(&subject, CallInstruction::Conference(Conference::named("room & board")), false).await?;
+    expect(handset.conferences == ["room & board"], "the conference is joined", &handset.conferences)
+}
+
+/// A call that is hung up while it rings.
+async fn given_up(subject: Arc<Subject>) -> Outcome {
+    if !subject.has(Capability::HangUp) {
+        return Ok(());
+    }
+    let (sandbox, provider) = subject.sandbox(quick().with_no_answer_after(Duration::from_secs(20))).await?;
+    let customer = Customer::start(provider.clone()).await?;
+    let handset =
+        DIAL_PLAN.iter().position(|entry| entry.behaviour == Behaviour::NoAnswer).or_fail("such a handset")?;
+    let placed = provider.initiate_call(&call(&sandbox, handset, customer.urls())?).await.or_fail("placing a call")?;
+    sandbox.wait_for(|seen| matches!(seen, Observation::HandsetRang { .. })).await;
+    let mut reference = placed.call;
+    if reference.id().is_none() {
+        let seen = customer.wait_for("a webhook names the call", |seen| seen.events().next().is_some()).await?;
+        seen.events().for_each(|event| reference.absorb(&event.call));
+    }
+    let ended = provider.hang_up(&reference).await.or_fail("hanging up a call that rings")?;
+    expect(ended == HangUp::Ended, "Ended", ended)?;
+    let seen = customer.wait_for("the end is reported", |seen| seen.end().is_some()).await?;
+    expect(seen.end() == Some(CallStatus::Canceled), "Canceled: we gave it up before it was answered", seen.end())
+}
+
 async fn inbound(subject: Arc<Subject>) -> Outcome {
     let (seen, own, _) = call_in(&subject, None).await?;
     let inbound = seen.events().find_map(|event| match &event.kind {
@@ -205,8 +279,18 @@ async fn inbound(subject: Arc<Subject>) -> Outcome {
         _ => None,
     });
     let (from, to) = inbound.or_fail("the inbound call is reported")?;
-    expect(from.phone().is_some_and(|from| from.as_e164() == "+12025550100"), "the caller", from)?;
-    expect(to.phone().is_some_and(|to| to.as_e164() == own), "the number called", to)?;
+    expect(
+        from.phone().is_some_and(|from| from.as_e164() == "+12025550100"),
+        "the caller, in E.164, whether or not the carrier writes a +",
+        format_args!("{from:?}"),
+    )?;
+    expect(to.phone().is_some_and(|to| to.as_e164() == own), "the number called, in E.164", format_args!("{to:?}"))?;
+    for event in seen.events() {
+        if let CallEventKind::Status(change) = &event.kind {
+            let so = change.direction.is_none_or(|direction| direction == Direction::Inbound);
+            expect(so, "an inbound call, where the direction is said", change)?;
+        }
+    }
     let first = seen.webhooks.iter().find(|webhook| {
         let events = webhook.events.as_deref().unwrap_or_default();
         events.iter().any(|event| matches!(event.kind, CallEventKind::Inbound { .. }))
@@ -249,8 +333,7 @@ async fn call_in(subject: &Subject, told: Option<CallInstruction>) -> Result<(Se
         let call = seen.events().next().map(|event| event.call.clone()).or_fail("an event")?;
         provider.hang_up(&call).await.or_fail("hanging up")?;
     }
-    let ended = sandbox.wait_for(|seen| matches!(seen, Observation::CallEnded { call, .. } if *call == id)).await;
-    let Observation::CallEnded { cause, .. } = ended else { return Err("the call did not end".to_owned()) };
+    let cause = end_of_call(&sandbox, &id).await?;
     Ok((seen, own.as_e164().to_owned(), cause))
 }
 
@@ -262,8 +345,9 @@ async fn short_call(subject: &Subject, faults: WebhookFaults) -> Result<Seen, St
     let handset = DIAL_PLAN.iter().position(|entry| entry.behaviour == Behaviour::HangsUp).or_fail("such a handset")?;
     let placed = provider.initiate_call(&call(&sandbox, handset, customer.urls())?).await.or_fail("placing a call")?;
     if faults.lose {
-        sandbox.wait_for(|seen| matches!(seen, Observation::CallEnded { .. })).await;
         let seen = customer.wait_for("the call asks what to do", |seen| seen.events().next().is_some()).await?;
+        let id = sandbox.calls().pop().or_fail("a call at the carrier")?.request.id;
+        end_of_call(&sandbox, &id).await?;
         let mut reference = placed.call;
         seen.events().for_each(|event| reference.absorb(&event.call));
         let snapshot = provider.get_call_status(&reference).await.or_fail("asking for its state")?;
@@ -272,13 +356,7 @@ async fn short_call(subject: &Subject, faults: WebhookFaults) -> Result<Seen, St
     }
     // The last of the webhooks comes in several copies too.
     let copies = faults.copies as usize;
-    let ended = |seen: &Seen| {
-        let ends = seen.events().filter(|event| {
-            matches!(&event.kind, CallEventKind::Status(change) if change.status.is_some_and(CallStatus::is_terminal))
-        });
-        ends.count() >= copies
-    };
-    customer.wait_for("the end is reported", ended).await
+    customer.wait_for("the end is reported", |seen| seen.ends() >= copies).await
 }
 
 async fn repeated(subject: Arc<Subject>) -> Outcome {

@@ -23,6 +23,7 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
         trial("schema::describes_every_field", "ProviderConfig: doc comments are descriptions", describes_every_field),
         trial("schema::marks_secrets", "Secret: a field that holds one is writeOnly", marks_secrets),
         trial("schema::has_the_account_id", "ProviderFactory::ACCOUNT_ID_FIELD", has_the_account_id),
+        trial("schema::refuses_unknown_fields", "ProviderConfig: #[serde(deny_unknown_fields)]", schema_is_closed),
         trial("check::accepts_the_fixture", "ProviderDescriptor::check_config", accepts_the_fixture),
         trial("check::names_every_missing_field_at_once", "config::parse", names_missing_fields),
         trial("check::refuses_unknown_fields", "config::parse: unknown fields are refused", refuses_unknown_fields),
@@ -81,6 +82,14 @@ fn has_the_account_id(subject: &Subject) -> Outcome {
     let id = subject.descriptor.account_id_field();
     let known = fields(subject).iter().any(|(name, _)| name == id);
     expect(known, format_args!("{id} is a field of the configuration"), fields(subject).len())
+}
+
+/// Core refuses what the schema does not have. Whoever checks with the schema alone, as a form does, must come to the same.
+fn schema_is_closed(subject: &Subject) -> Outcome {
+    let schema = subject.descriptor.config_schema();
+    let more = schema.as_value().get("additionalProperties");
+    let expected = "a schema that refuses unknown fields: additionalProperties is false";
+    expect(more == Some(&Value::Bool(false)), expected, more)
 }
 
 fn accepts_the_fixture(subject: &Subject) -> Outcome {

@@ -143,7 +143,8 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
     for operation in OPERATIONS.iter().filter(|operation| operation.needs.is_none_or(|needed| subject.has(needed))) {
         let mut trial = |what: &str, specified: &'static str, run: fn(Arc<Subject>, &'static Operation) -> Boxed| {
             let name = format!("faults::{}::{what}", operation.name);
-            trials.push(Trial::wait(name, specified, subject, move |subject| run(subject, operation)));
+            let trial = Trial::wait(name, specified, subject, move |subject| run(subject, operation));
+            trials.push(trial.about(operation.needs));
         };
         trial("status_401", "TelephonyError::Authentication", |s, o| Box::pin(refused(s, o, 401)));
         trial("status_403", "TelephonyError::PermissionDenied", |s, o| Box::pin(refused(s, o, 403)));

@@ -10,7 +10,7 @@ use telephony_core::{
 
 use crate::{
     subject::{Subject, url},
-    trial::{OrFail, Outcome, Trial, expect},
+    trial::{OrFail, Outcome, Trial, expect, failure},
 };
 
 /// How long a call that was told to end may take to do so.
@@ -26,40 +26,88 @@ pub(crate) fn variable(provider: &ProviderDescriptor) -> String {
 
 /// The account in the environment. Where `CI` is set it does not count: credentials are for a person at a terminal.
 pub(crate) fn from_environment(provider: &ProviderDescriptor) -> Option<String> {
-    std::env::var(variable(provider)).ok().filter(|_| std::env::var_os("CI").is_none())
+    let given = std::env::var_os(variable(provider)).filter(|_| std::env::var_os("CI").is_none())?;
+    Some(given.to_string_lossy().into_owned())
+}
+
+/// What the variable holds.
+struct Given {
+    account: Value,
+    /// Whom to call, from where.
+    dial: Option<(PhoneNumber, PhoneNumber)>,
+    /// What no output may show.
+    secrets: Vec<String>,
+}
+
+/// Reads the variable. What is wrong with it is said without what is in it.
+fn read(given: &str, subject: &Subject) -> Result<Given, String> {
+    let variable = variable(subject.descriptor);
+    let wrong = |seen: String| failure(format_args!("{variable} holds an account as a JSON object"), seen);
+    let mut account = match serde_json::from_str(given) {
+        Ok(Value::Object(account)) => account,
+        Ok(_) => return Err(wrong("JSON, and no object".to_owned())),
+        Err(error) => {
+            return Err(wrong(format!("no JSON, at line {} column {}", error.line(), error.column())));
+        }
+    };
+    account.remove(config::PROVIDER_FIELD);
+    let dial = account.remove(DIAL).map(|dial| read_dial(&dial)).transpose();
+    let dial = dial
+        .map_err(|seen| failure(format_args!("{DIAL} in {variable} is {{\"from\": \"+…\", \"to\": \"+…\"}}"), seen))?;
+    let account = Value::Object(account);
+    subject.descriptor.check_config(&account).map_err(|error| {
+        let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
+        failure(format_args!("{variable} holds the configuration of an account"), problems.join("; "))
+    })?;
+    let texts = config::secret_fields(&subject.descriptor.config_schema());
+    let texts = texts.iter().filter_map(|name| account.get(name).and_then(Value::as_str));
+    // A key of several lines may be shown in part.
+    let secrets = texts.flat_map(str::lines).filter(|line| line.len() >= 6).map(str::to_owned).collect();
+    Ok(Given { account, dial, secrets })
+}
+
+fn read_dial(dial: &Value) -> Result<(PhoneNumber, PhoneNumber), String> {
+    let members = dial.as_object().ok_or("no object")?;
+    if let Some(unknown) = members.keys().find(|name| !matches!(name.as_str(), "from" | "to")) {
+        return Err(format!("the member {unknown:?}"));
+    }
+    let number = |name: &str| {
+        let text = members.get(name).and_then(Value::as_str).ok_or(format!("no text {name:?}"))?;
+        text.parse::<PhoneNumber>().map_err(|error| format!("{name:?}, of which {error}"))
+    };
+    Ok((number("from")?, number("to")?))
 }
 
 /// The trials against the carrier with this account, as JSON.
 pub(crate) fn trials(given: &str, subject: &Arc<Subject>) -> Vec<Trial> {
-    let account = match serde_json::from_str::<Value>(given) {
-        Ok(Value::Object(account)) => Value::Object(account),
-        _ => {
-            let variable = variable(subject.descriptor);
-            let complaint =
-                format!("expected: {variable} holds an account as a JSON object\n  seen:     something else");
-            return vec![Trial::new("live::account", "ProviderConfig", subject, move |_| Err(complaint))];
-        }
+    let Given { account, dial, secrets } = match read(given, subject) {
+        Ok(given) => given,
+        Err(complaint) => return vec![Trial::new("live::account", "ProviderConfig", subject, move |_| Err(complaint))],
     };
-    let mut account = account;
-    let dial = account.as_object_mut().and_then(|fields| {
-        fields.remove(config::PROVIDER_FIELD);
-        fields.remove(DIAL)
-    });
     let mut trials = Vec::new();
-    let mut add = |name: &str, specified, run: fn(Arc<Subject>, Value) -> Boxed| {
-        let account = account.clone();
-        trials.push(Trial::wait(format!("live::{name}"), specified, subject, move |subject| run(subject, account)));
+    let mut add = |name: &str, specified, run: Box<dyn FnOnce(Arc<Subject>, Value) -> Boxed + Send>| {
+        let (account, secrets) = (account.clone(), secrets.clone());
+        // What goes wrong at a carrier may quote anything.
+        let run = async move |subject| run(subject, account).await.map_err(|failure| without(failure, &secrets));
+        trials.push(Trial::wait(format!("live::{name}"), specified, subject, run));
     };
-    add("check_account::works", "TelephonyProvider::check_account", |s, a| Box::pin(works(s, a)));
-    add("check_account::wrong_credentials", "TelephonyError::Authentication", |s, a| Box::pin(wrong_credentials(s, a)));
-    add("get_available_phone_numbers::each_once", "get_available_phone_numbers", |s, a| Box::pin(numbers(s, a)));
-    add("get_call_status::unknown_call", "TelephonyError::NotFound", |s, a| Box::pin(unknown_call(s, a)));
-    if let Some(dial) = dial {
-        let run = move |subject| placed_and_ended(subject, account, dial);
+    add("check_account::works", "TelephonyProvider::check_account", Box::new(|s, a| Box::pin(works(s, a))));
+    let specified = "TelephonyError::Authentication";
+    add("check_account::wrong_credentials", specified, Box::new(|s, a| Box::pin(wrong_credentials(s, a))));
+    let specified = "get_available_phone_numbers";
+    add("get_available_phone_numbers::each_once", specified, Box::new(|s, a| Box::pin(numbers(s, a))));
+    add("get_call_status::unknown_call", "TelephonyError::NotFound", Box::new(|s, a| Box::pin(unknown_call(s, a))));
+    if let Some((from, to)) = dial {
         let specified = "initiate_call, get_call_status, hang_up, get_call_cost";
-        trials.push(Trial::wait("live::initiate_call::rings_and_ends", specified, subject, run));
+        let run = Box::new(|s, a| Box::pin(placed_and_ended(s, a, from, to)) as Boxed);
+        add("initiate_call::rings_and_ends", specified, run);
     }
     trials
+}
+
+/// A text without these.
+fn without(text: String, secrets: &[String]) -> String {
+    secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "[secret]"))
 }
 
 type Boxed = std::pin::Pin<Box<dyn Future<Output = Outcome>>>;
@@ -107,18 +155,14 @@ async fn unknown_call(subject: Arc<Subject>, account: Value) -> Outcome {
 }
 
 /// Rings somebody, hangs up, and waits for the carrier to say that the call is over. Webhooks go nowhere.
-async fn placed_and_ended(subject: Arc<Subject>, account: Value, dial: Value) -> Outcome {
-    let number = |name: &str| -> Result<PhoneNumber, String> {
-        let text = dial.get(name).and_then(Value::as_str);
-        text.or_fail(&format!("{DIAL}.{name} holds a number"))?.parse().or_fail("reading a number of dial")
-    };
+async fn placed_and_ended(subject: Arc<Subject>, account: Value, from: PhoneNumber, to: PhoneNumber) -> Outcome {
     let urls = CallUrls {
         answer: url("https://example.com/answer"),
         events: url("https://example.com/events"),
         media: url("wss://example.com/media"),
     };
     let provider = provider(&subject, &account)?;
-    let order = OutboundCall::new(number("to")?, number("from")?, urls);
+    let order = OutboundCall::new(to, from, urls);
     let placed = provider.initiate_call(&order).await.or_fail("placing a call")?;
     expect(!placed.status.is_terminal(), "a call that begins", &placed)?;
     if placed.call.id().is_none() || !subject.has(Capability::HangUp) {

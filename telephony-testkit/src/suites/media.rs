@@ -9,6 +9,7 @@ use telephony_core::{
 };
 
 use crate::{
+    edit::{UNHEARD_OF, with_unknown_members},
     subject::Subject,
     trial::{OrFail, Outcome, Trial, expect},
 };
@@ -45,6 +46,7 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
     if subject.has(Capability::MediaDigits) {
         trial("digits::every_key".into(), "MediaEvent::Digit", Box::new(digits));
     }
+    trial("start::unknown_members".into(), "MediaCodec::decode", Box::new(unknown_members));
     trial("garbage::is_an_error_and_no_panic".into(), "MediaCodec::decode", Box::new(garbage));
     trials
 }
@@ -59,7 +61,7 @@ fn ends(subject: &Subject, format: AudioFormat) -> Result<(Ends, StreamStart), S
     let (provider, _) = subject.offline()?;
     let mut ends = Ends { ours: provider.media_codec(), theirs: subject.descriptor.carrier_media_codec() };
     let call = subject.unknown_call()?;
-    let mut start = StreamStart::new(call, format).with_stream_id("MZ0123456789abcdef0123456789abcdef");
+    let mut start = StreamStart::new(call.clone(), format).with_stream_id("MZ0123456789abcdef0123456789abcdef");
     if subject.has(Capability::StreamParameters) {
         start = start.with_parameters([("run".to_owned(), "\"7\" & ü".to_owned())].into());
     }
@@ -72,6 +74,8 @@ fn ends(subject: &Subject, format: AudioFormat) -> Result<(Ends, StreamStart), S
         }
     }
     let seen = seen.or_fail("the start of the stream is reported")?;
+    let so = seen.call.id().is_none() || seen.call.id() == call.id();
+    expect(so, "the stream names the call, where it names one", &seen)?;
     Ok((ends, seen))
 }
 
@@ -213,6 +217,46 @@ fn digits(subject: &Subject) -> Outcome {
             pressed |= matches!(event, MediaEvent::Digit { digit: seen, .. } if seen == digit);
         }
         expect(pressed, format_args!("the key {digit} is reported"), wire.len())?;
+    }
+    Ok(())
+}
+
+/// A carrier adds members to its messages whenever it likes.
+fn unknown_members(subject: &Subject) -> Outcome {
+    let format = subject.descriptor.media().formats[0];
+    let (provider, _) = subject.offline()?;
+    let (mut plain, mut changed) = (provider.media_codec(), provider.media_codec());
+    let mut theirs = subject.descriptor.carrier_media_codec();
+    let sound = pattern(format.bytes_in(std::time::Duration::from_millis(20)), 3);
+    let frame = AudioFrame::new(format, &sound).or_fail("making a frame")?;
+    let mut wire = WireBuffer::new();
+    let mut events = vec![
+        MediaEvent::Started(StreamStart::new(subject.unknown_call()?, format).with_stream_id("MZ0123456789abcdef")),
+        MediaEvent::Audio(MediaAudio::new(frame)),
+    ];
+    if subject.has(Capability::MediaDigits) {
+        events.push(MediaEvent::Digit { digit: '1', duration: None });
+    }
+    if subject.has(Capability::MediaMarks) {
+        events.push(MediaEvent::MarkReached { name: "m" });
+    }
+    for event in events {
+        theirs.encode(event, &mut wire).or_fail("writing a message")?;
+    }
+    for message in wire.iter() {
+        let WireMessage::Text(text) = message else { continue };
+        let Ok(mut value) = serde_json::from_str::<serde_json::Value>(text) else { continue };
+        with_unknown_members(&mut value);
+        let before = plain.decode(message).or_fail("reading a message")?;
+        let text = value.to_string();
+        let mut after = changed
+            .decode(WireMessage::Text(&text))
+            .or_fail("reading a message whose objects have a member that nobody has heard of")?;
+        if let MediaEvent::Started(start) = &mut after {
+            // Where parameters stand beside the other members, it is one.
+            start.parameters.remove(UNHEARD_OF);
+        }
+        expect(before == after, format_args!("the same as without it: {before:?}"), &after)?;
     }
     Ok(())
 }

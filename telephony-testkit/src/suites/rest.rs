@@ -3,15 +3,16 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use telephony_core::{
-    Address, CallCost, CallEventKind, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability, Decimal,
-    DigitSequence, HangUp, InboundBinding, InboundUrls, MachineDetection, OutboundCall, RecordingRef, RecordingRequest,
-    Say, TelephonyError, TelephonyProvider, TransferRequest,
+    Address, CallCost, CallEventKind, CallInstruction, CallRef, CallSnapshot, CallStatus, Capability, DigitSequence,
+    HangUp, InboundBinding, InboundUrls, LegOwner, MachineDetection, OutboundCall, PhoneNumber, RecordingEvent,
+    RecordingRef, RecordingRequest, RecordingState, Say, TelephonyError, TelephonyProvider, TransferRequest, Url,
 };
-use telephony_sandbox::{Faults, Observation, RestFault, Sandbox};
+use telephony_sandbox::{Behaviour, DIAL_PLAN, EndCause, Faults, Observation, RestFault, Sandbox, SimulatedCall};
 
 use crate::{
-    customer::Customer,
-    subject::{Subject, any_call, call, nobodys_urls, number, quick, refused_quietly},
+    customer::{Customer, Seen},
+    edit::{UNHEARD_OF, with_unknown_members, with_unknown_word},
+    subject::{Subject, any_call, call, end_of_call, nobodys_urls, number, quick, refused_quietly, told_truly},
     trial::{OrFail, Outcome, Trial, expect},
 };
 
@@ -43,6 +44,13 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
         Trial::wait("rest::get_available_phone_numbers::all_pages", "get_available_phone_numbers", subject, all_pages),
         Trial::wait("rest::get_available_phone_numbers::none", "get_available_phone_numbers", subject, no_numbers),
         Trial::wait("rest::initiate_call::is_accepted", "initiate_call, get_call_status", subject, accepted),
+        Trial::wait(
+            "rest::all::unknown_members",
+            "TelephonyProvider: what a carrier adds breaks nothing",
+            subject,
+            unknown_members,
+        ),
+        Trial::wait("rest::get_call_status::unknown_word", "CallState::Alive", subject, unknown_word),
         Trial::wait("rest::get_call_status::unknown_call", "TelephonyError::NotFound", subject, unknown_call),
         Trial::wait("rest::initiate_call::shows_no_number", "redact; Debug of a call", subject, shows_no_number),
     ];
@@ -68,9 +76,13 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
         method("get_call_cost", Capability::CallCost, |subject| Box::pin(cost(subject))),
         method("instruct", Capability::Instruct, |subject| Box::pin(instruct(subject))),
         method("transfer_call", Capability::Transfer, |subject| Box::pin(transfer(subject))),
+        method("transfer_call::nobody_there", Capability::Transfer, |subject| Box::pin(transfer_to_nobody(subject))),
         method("send_digits", Capability::SendDigits, |subject| Box::pin(send_digits(subject))),
         method("start_recording", Capability::RecordLive, |subject| Box::pin(record(subject))),
         method("configure_inbound", Capability::ConfigureInbound, |subject| Box::pin(configure_inbound(subject))),
+        method("configure_inbound::leaves_the_rest", Capability::ConfigureInbound, |subject| {
+            Box::pin(leaves_the_rest(subject))
+        }),
     ]);
     trials
 }
@@ -120,10 +132,51 @@ async fn accepted(subject: Arc<Subject>) -> Outcome {
     let order = call(&sandbox, 0, nobodys_urls())?;
     let placed = provider.initiate_call(&order).await.or_fail("placing a call")?;
     expect(!placed.status.is_terminal(), "a call that begins", &placed)?;
+    let [taken] = &sandbox.calls()[..] else { return expect(false, "one call at the carrier", sandbox.calls().len()) };
+    for (name, wanted, given) in [("to", &order.to, &taken.request.to), ("from", &order.from, &taken.request.from)] {
+        let digits = wanted.as_phone().map(PhoneNumber::digits);
+        let so = Some(given.trim_start_matches('+')) == digits;
+        expect(so, format_args!("the carrier is told `{name}` of the call"), telephony_core::redact_number(given))?;
+    }
     let Some(snapshot) = state_of(&*provider, &placed.call).await? else { return Ok(()) };
     expect(!snapshot.state.is_over(), "a call that is not over", &snapshot)?;
-    let to = snapshot.to.as_ref().and_then(|to| to.phone().cloned());
-    expect(to.is_none() || to.as_ref() == order.to.as_phone(), "the number called, where it is said", &snapshot)
+    for (name, wanted, said) in [("to", &order.to, &snapshot.to), ("from", &order.from, &snapshot.from)] {
+        let so = said.as_ref().is_none_or(|said| said.phone() == wanted.as_phone());
+        let expected = "is the call's, in E.164, where the carrier says it, with or without its +";
+        expect(so, format_args!("`{name}` {expected}"), format_args!("{said:?}"))?;
+    }
+    Ok(())
+}
+
+/// A carrier adds members to its answers whenever it likes.
+async fn unknown_members(subject: Arc<Subject>) -> Outcome {
+    let (sandbox, provider) = subject.sandbox(quick().with_numbers(30)).await?;
+    let tomorrow = subject.edited(&sandbox.account(), with_unknown_members)?;
+    let tried = |what: &str| format!("{what}, where every object of the answer has a member that nobody has heard of,");
+    let info = tomorrow.check_account().await.or_fail(&tried("checking the account"))?;
+    let before = provider.check_account().await.or_fail("checking the account")?;
+    expect(info == before, "the same account as without it", &info)?;
+    let listed = tomorrow.get_available_phone_numbers().await.or_fail(&tried("listing the numbers"))?;
+    expect(listed.len() == 30, "the same 30 numbers as without it", listed.len())?;
+    let order = call(&sandbox, 0, nobodys_urls())?;
+    let placed = tomorrow.initiate_call(&order).await.or_fail(&tried("placing a call"))?;
+    state_of(&*tomorrow, &placed.call).await.map(|_| ())
+}
+
+/// A word for a state that this version does not know says that there is such a call, and no more.
+async fn unknown_word(subject: Arc<Subject>) -> Outcome {
+    let live = Live::start(&subject).await?;
+    let word = live.provider.get_call_status(&live.call).await.or_fail("asking for its state")?.raw_status;
+    if word.is_empty() {
+        return Ok(()); // The carrier has no words.
+    }
+    let edit = move |answer: &mut serde_json::Value| {
+        with_unknown_word(answer, &word);
+    };
+    let tomorrow = subject.edited(&live.sandbox.account(), edit)?;
+    let snapshot = tomorrow.get_call_status(&live.call).await.or_fail("reading a word that nobody has heard of")?;
+    expect(!snapshot.state.is_over(), "a call that is not over: nobody knows what the word means", &snapshot)?;
+    expect(snapshot.raw_status == UNHEARD_OF, "the carrier's word is kept", &snapshot.raw_status)
 }
 
 /// The state of a call just placed. Of a call that is not named yet, the carrier need not know any.
@@ -157,6 +210,21 @@ async fn option(subject: &Subject, capability: Capability, with: fn(OutboundCall
     let (sandbox, provider) = subject.sandbox(quick()).await?;
     let order = with(call(&sandbox, 0, nobodys_urls())?);
     provider.initiate_call(&order).await.or_fail("placing a call with the option")?;
+    let taken = sandbox.calls().pop().or_fail("a call at the carrier")?.request;
+    let pressed = taken.digits_on_answer.as_ref().map(|text| text.replace(|c: char| !c.is_ascii_digit(), ""));
+    match capability {
+        Capability::RingTimeout => {
+            expect(taken.ring_timeout == order.ring_timeout, "it rings for 30 s", taken.ring_timeout)?;
+        }
+        Capability::TimeLimit => expect(taken.time_limit == order.time_limit, "it lasts 600 s", taken.time_limit)?,
+        Capability::MachineDetection => {
+            expect(taken.detect_machine, "the carrier is to tell who answers", taken.detect_machine)?
+        }
+        Capability::DigitsOnAnswer => expect(pressed.as_deref() == Some("12"), "12 is pressed on the answer", pressed)?,
+        Capability::RecordOnAnswer => expect(taken.record, "the carrier records", taken.record)?,
+        Capability::SipAddress => expect(taken.to == order.to.as_str(), "the URI is called", &taken.to)?,
+        _ => {}
+    }
     let (with, without) = (would_send(subject, &with(any_call())).await?, would_send(subject, &any_call()).await?);
     expect(with != without, "a request that says so: the option makes a difference", &with)
 }
@@ -228,8 +296,14 @@ impl Live {
     /// Waits for the end, and for what the handset went through.
     async fn over(&self) -> Result<telephony_sandbox::HandsetReport, String> {
         let id = self.id()?;
-        self.sandbox.wait_for(|seen| matches!(seen, Observation::CallEnded { call, .. } if *call == id)).await;
+        end_of_call(&self.sandbox, &id).await?;
         self.sandbox.handset(&id).or_fail("the handset has a report")
+    }
+
+    /// The call as the carrier knows it.
+    fn taken(&self) -> Result<SimulatedCall, String> {
+        let id = self.id()?;
+        self.sandbox.calls().into_iter().find(|call| call.id() == id).or_fail("the carrier knows the call")
     }
 }
 
@@ -242,6 +316,8 @@ async fn hang_up(subject: Arc<Subject>) -> Outcome {
     expect(again == HangUp::AlreadyEnded, "AlreadyEnded", again)?;
     let snapshot = live.provider.get_call_status(&live.call).await.or_fail("asking for its state")?;
     expect(snapshot.state.is_over(), "a call that is over", &snapshot)?;
+    let moments = [snapshot.started_at, snapshot.ended_at];
+    told_truly(&live.taken()?, snapshot.direction, snapshot.duration, &moments)?;
     let status = snapshot.state.status();
     expect(status.is_none_or(|status| status == CallStatus::Completed), "Completed, where it is said", &snapshot)
 }
@@ -254,14 +330,15 @@ async fn cost(subject: Arc<Subject>) -> Outcome {
     let id = live.id()?;
     live.sandbox.wait_for(|seen| matches!(seen, Observation::CallRated { call } if *call == id)).await;
     let after = live.provider.get_call_cost(&live.call).await.or_fail("asking for the price of a rated call")?;
-    let rated = |cost: &CallCost| matches!(cost, CallCost::Rated { total, .. } if total.amount > Decimal::ZERO);
+    let charged = live.taken()?.charge(subject.simulator.build().rate_per_minute());
+    let rated = |cost: &CallCost| matches!(cost, CallCost::Rated { total, .. } if total.amount == charged);
     if after != CallCost::Pending {
-        return expect(rated(&after), "Rated, and positive", &after);
+        return expect(rated(&after), format_args!("Rated, and positive: {charged}, which is charged"), &after);
     }
     // Some carriers tell a price, and cannot be asked for it.
     let told = |kind: &CallEventKind| matches!(kind, CallEventKind::Cost { cost } if rated(cost));
-    let what = "a price that is positive: in the answer, or in a webhook";
-    live.customer.wait_for(what, |seen| seen.events().any(|event| told(&event.kind))).await.map(|_| ())
+    let what = format!("the price that is charged, {charged}: in the answer, or in a webhook");
+    live.customer.wait_for(&what, |seen| seen.events().any(|event| told(&event.kind))).await.map(|_| ())
 }
 
 async fn instruct(subject: Arc<Subject>) -> Outcome {
@@ -282,10 +359,34 @@ async fn instruct(subject: Arc<Subject>) -> Outcome {
 async fn transfer(subject: Arc<Subject>) -> Outcome {
     let live = Live::start(&subject).await?;
     let transfer = TransferRequest::new(live.call.clone(), number("+12025550155"));
-    live.provider.transfer_call(&transfer).await.or_fail("transferring")?;
+    let agreed = live.provider.transfer_call(&transfer).await.or_fail("transferring")?;
+    let mine = agreed.leg_owner == LegOwner::Application;
+    live.customer
+        .wait_for("the stream is closed, with the transfer or with the call", |seen| seen.heard.closed)
+        .await?;
+    let id = live.id()?;
+    let over = |seen: &Observation| matches!(seen, Observation::CallEnded { call, .. } if *call == id);
+    let lasted = live.sandbox.observations().iter().any(over);
+    expect(
+        agreed.ends_stream || lasted,
+        "a stream that lasts, as `ends_stream` is false",
+        "it is closed, and the call is up",
+    )?;
+    let cause = end_of_call(&live.sandbox, &id).await?;
+    expect(!mine || cause == EndCause::HandsetHungUp, "a call that lasts until we end it, as its leg is ours", cause)?;
     let handset = live.over().await?;
     let connected = handset.bridged_to.iter().any(|to| to.trim_start_matches('+') == "12025550155");
     expect(connected, "the handset is connected to the number", &handset.bridged_to)
+}
+
+/// Whoever cannot be connected must not be kept waiting for ever.
+async fn transfer_to_nobody(subject: Arc<Subject>) -> Outcome {
+    let live = Live::start(&subject).await?;
+    let transfer = TransferRequest::new(live.call.clone(), number(DIAL_PLAN[1].number));
+    live.provider.transfer_call(&transfer).await.or_fail("transferring to a number that is busy")?;
+    let cause = end_of_call(&live.sandbox, &live.id()?).await?;
+    let expected = "the call ends, or asks what to do, once the other side cannot be had";
+    expect(cause != EndCause::HandsetHungUp, expected, "silence, until the person hung up")
 }
 
 async fn send_digits(subject: Arc<Subject>) -> Outcome {
@@ -305,13 +406,16 @@ async fn record(subject: Arc<Subject>) -> Outcome {
     let recording = live.provider.start_recording(&live.call, &how).await.or_fail("starting to record")?;
     live.provider.stop_recording(&recording).await.or_fail("stopping it")?;
     live.provider.hang_up(&live.call).await.or_fail("hanging up")?;
-    let ready = |kind: &telephony_core::CallEventKind| {
-        matches!(kind, telephony_core::CallEventKind::Recording(event)
-            if event.state == telephony_core::RecordingState::Ready)
-    };
-    let told =
-        live.customer.wait_for("the recording is reported", |seen| seen.events().any(|event| ready(&event.kind)));
-    told.await.map(|_| ())
+    fn ready(seen: &Seen) -> Option<&RecordingEvent> {
+        seen.events().find_map(|event| match &event.kind {
+            CallEventKind::Recording(event) if event.state == RecordingState::Ready => Some(event),
+            _ => None,
+        })
+    }
+    let seen = live.customer.wait_for("the recording is reported", |seen| ready(seen).is_some()).await?;
+    let url = ready(&seen).and_then(|event| event.url.as_deref());
+    let so = url.is_some_and(|url| url.parse::<Url>().is_ok());
+    expect(so, "a recording that is ready says where it can be fetched", url)
 }
 
 async fn configure_inbound(subject: Arc<Subject>) -> Outcome {
@@ -323,9 +427,33 @@ async fn configure_inbound(subject: Arc<Subject>) -> Outcome {
     provider.configure_inbound(&binding).await.or_fail("pointing a number at us")?;
     sandbox.call_in("+12025550100", own.as_e164()).await.or_fail("calling in")?;
     customer.wait_for("the inbound call is streamed", |seen| seen.heard.start.is_some()).await?;
-    provider.configure_inbound(&InboundBinding::clear(own)).await.or_fail("taking the URLs out")?;
+    provider.configure_inbound(&InboundBinding::clear(own.clone())).await.or_fail("taking the URLs out")?;
+    let asked = |seen: &Seen| seen.events().filter(|event| matches!(event.kind, CallEventKind::Inbound { .. })).count();
+    sandbox.call_in("+12025550100", own.as_e164()).await.or_fail("calling in again")?;
+    // By the time that another call is over, the one before would have asked.
+    let handset = DIAL_PLAN.iter().position(|entry| entry.behaviour == Behaviour::HangsUp).or_fail("such a handset")?;
+    let ends = customer.wait_for("anything", |_| true).await?.ends();
+    provider.initiate_call(&call(&sandbox, handset, customer.urls())?).await.or_fail("placing a call")?;
+    let seen = customer.wait_for("the end of an outbound call is reported", |seen| seen.ends() > ends).await?;
+    expect(asked(&seen) == 1, "nobody is asked about a number whose URLs were taken out", asked(&seen) - 1)?;
     let other = InboundBinding::to(number("+19995550100"), urls);
     let outcome = provider.configure_inbound(&other).await;
-    expect(matches!(outcome, Err(TelephonyError::NotFound { .. })), "NotFound for a number of others", &outcome)?;
-    Ok(())
+    expect(matches!(outcome, Err(TelephonyError::NotFound { .. })), "NotFound for a number of others", &outcome)
+}
+
+async fn leaves_the_rest(subject: Arc<Subject>) -> Outcome {
+    let (sandbox, provider) = subject.sandbox(quick()).await?;
+    let own = sandbox.numbers().into_iter().next().or_fail("the account has a number")?;
+    let before = sandbox.other_settings();
+    let urls = InboundUrls { answer: nobodys_urls().answer, events: nobodys_urls().events };
+    provider.configure_inbound(&InboundBinding::to(own.clone(), urls)).await.or_fail("pointing a number at us")?;
+    let after = sandbox.other_settings();
+    let expected = format_args!("what else is set up at the carrier stays as it is: {before}");
+    expect(before == after, expected, format_args!("{after}"))?;
+    provider.configure_inbound(&InboundBinding::clear(own)).await.or_fail("taking the URLs out")?;
+    expect(
+        before == sandbox.other_settings(),
+        "it stays as it is when the URLs are taken out",
+        sandbox.other_settings(),
+    )
 }

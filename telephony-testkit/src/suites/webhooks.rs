@@ -3,18 +3,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use http::{HeaderMap, Method};
 use serde_json::Value;
 use telephony_core::{
-    CallEventKind, CallStatus, InstructionWanted, ProviderContext, Timestamp, WebhookAuthenticity, WebhookRequest,
-    config,
+    CallEvent, CallEventKind, CallInstruction, CallStatus, Capability, InstructionWanted, ProviderContext, Say, Then,
+    Timestamp, WebhookAuthenticity, WebhookRequest, config, signing,
 };
+use telephony_sandbox::SimulatedCall;
 
 use crate::{
     customer::{Customer, Received},
-    subject::{Subject, call, quick},
+    edit::{UNHEARD_OF, vouched_for, webhook_with_unknown_fields, webhook_with_unknown_word},
+    subject::{Subject, call, quick, told_truly},
     trial::{OrFail, Outcome, Trial, expect},
 };
 
@@ -26,6 +29,9 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
         Trial::wait("webhooks::verify::another_account", "WebhookError::WrongAccount", subject, another_account),
         Trial::wait("webhooks::parse::the_life_of_a_call", "parse_webhook, CallEventKind::Status", subject, life),
         Trial::wait("webhooks::parse::dedupe_keys", "CallEvent::dedupe_key", subject, dedupe_keys),
+        Trial::wait("webhooks::parse::dedupe_keys_of_two_calls", "CallEvent::dedupe_key", subject, two_calls),
+        Trial::wait("webhooks::parse::unknown_fields", "parse_webhook: unknown fields are no error", subject, fields),
+        Trial::wait("webhooks::parse::unknown_words", "StatusChange::status, CallEventKind::Other", subject, words),
         Trial::wait("webhooks::identify::its_own", "ProviderFactory::identify_webhook", subject, identified),
         Trial::new("webhooks::identify::nobody_elses", "ProviderFactory::identify_webhook", subject, nobody_elses),
     ];
@@ -33,6 +39,7 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
     if subject.descriptor.webhook_authenticity() == WebhookAuthenticity::Signature {
         trials.extend([
             Trial::wait("webhooks::verify::a_changed_body", "WebhookError::BadSignature", subject, changed_body),
+            Trial::wait("webhooks::verify::an_old_signature", "WebhookError::Expired", subject, old),
             Trial::wait("webhooks::verify::signatures_of_others", "WebhookError::BadSignature", subject, swapped),
         ]);
     }
@@ -41,6 +48,11 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
 
 /// The webhooks of a call that was answered, streamed, and ended by us; and the account that they were for.
 async fn recorded(subject: &Subject) -> Result<(Vec<Received>, Value), String> {
+    recorded_with_call(subject).await.map(|(webhooks, account, _)| (webhooks, account))
+}
+
+/// The same, and the call as the carrier knows it.
+async fn recorded_with_call(subject: &Subject) -> Result<(Vec<Received>, Value, SimulatedCall), String> {
     let (sandbox, provider) = subject.sandbox(quick()).await?;
     let account = sandbox.account();
     let customer = Customer::start(provider.clone()).await?;
@@ -52,7 +64,8 @@ async fn recorded(subject: &Subject) -> Result<(Vec<Received>, Value), String> {
     }
     provider.hang_up(&reference).await.or_fail("hanging up")?;
     let seen = customer.wait_for("the end is reported", |seen| seen.end().is_some()).await?;
-    Ok((seen.webhooks, account))
+    let taken = sandbox.calls().pop().or_fail("a call at the carrier")?;
+    Ok((seen.webhooks, account, taken))
 }
 
 async fn genuine(subject: Arc<Subject>) -> Outcome {
@@ -183,6 +196,43 @@ async fn another_account(subject: Arc<Subject>) -> Outcome {
     expect(named > 0, "webhooks say whose they are", named)
 }
 
+/// A signature that says when it was made is good for a while only: who has recorded a webhook must not use it tomorrow.
+async fn old(subject: Arc<Subject>) -> Outcome {
+    let (webhooks, account) = recorded(&subject).await?;
+    let provider = subject.online(&account)?;
+    const DAY: Duration = Duration::from_secs(86_400);
+    for request in webhooks.iter().map(|webhook| &webhook.request).filter(|request| says_when(request)) {
+        for (now, what) in [(request.received_at() + DAY, "of yesterday"), (request.received_at() - DAY, "of tomorrow")]
+        {
+            let (method, headers) = (request.method().clone(), request.headers().clone());
+            let late = WebhookRequest::at_url(method, request.url(), headers, request.body().clone(), now);
+            let outcome = provider.verify_webhook_signature(late);
+            let status = outcome.as_ref().err().map(telephony_core::WebhookError::status);
+            let refused = status.is_some_and(|status| status == 403);
+            expect(
+                refused,
+                format_args!("a signature with its time in it, and {what}, is refused with 403"),
+                &outcome,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the time at which it was sent is among the headers, as seconds: in plain, or in a token.
+fn says_when(request: &WebhookRequest) -> bool {
+    let now = request.received_at().unix_timestamp();
+    let is_now = |text: &str| {
+        let numbers = text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse::<i64>().ok());
+        numbers.into_iter().any(|seconds| seconds.abs_diff(now) < 300)
+    };
+    request.headers().values().filter_map(|value| value.to_str().ok()).any(|value| {
+        let token = value.rsplit(' ').next().unwrap_or_default();
+        let claims: Option<Value> = signing::unverified_jwt_claims(token);
+        is_now(value) || claims.is_some_and(|claims| is_now(&claims.to_string()))
+    })
+}
+
 /// The headers of one webhook with the body of another.
 async fn swapped(subject: Arc<Subject>) -> Outcome {
     let (webhooks, account) = recorded(&subject).await?;
@@ -200,7 +250,7 @@ async fn swapped(subject: Arc<Subject>) -> Outcome {
 }
 
 async fn life(subject: Arc<Subject>) -> Outcome {
-    let (webhooks, _) = recorded(&subject).await?;
+    let (webhooks, _, taken) = recorded_with_call(&subject).await?;
     let events: Vec<_> = webhooks.iter().filter_map(|webhook| webhook.events.as_ref().ok()).flatten().collect();
     let ids: BTreeSet<_> = events.iter().filter_map(|event| event.call.id()).collect();
     expect(ids.len() == 1, "every event names the one call, or none", &ids)?;
@@ -210,7 +260,9 @@ async fn life(subject: Arc<Subject>) -> Outcome {
             expect(change.status.is_some(), "every status of the simulator is known", change)?;
             expect(!change.raw_status.is_empty(), "the carrier's word is kept", change)?;
             statuses.extend(change.status);
+            told_truly(&taken, change.direction, change.duration, &[])?;
         }
+        told_truly(&taken, None, None, &[event.occurred_at])?;
     }
     let asked = CallEventKind::instruction_wanted(InstructionWanted::Answered);
     let answered = statuses.contains(&CallStatus::InProgress) || events.iter().any(|event| event.kind == asked);
@@ -233,6 +285,85 @@ async fn dedupe_keys(subject: Arc<Subject>) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Whatever happens more than once, in one call and in two, is told apart.
+async fn two_calls(subject: Arc<Subject>) -> Outcome {
+    let (sandbox, provider) = subject.sandbox(quick()).await?;
+    let customer = Customer::start(provider.clone()).await?;
+    if subject.has(Capability::Say) {
+        for next in ["next/1", "next/2"] {
+            customer.tell(CallInstruction::Say(Say::text("One moment.").then(Then::Ask(customer.url(next)))));
+        }
+    }
+    for ends in 1..=2 {
+        provider.initiate_call(&call(&sandbox, 0, customer.urls())?).await.or_fail("placing a call")?;
+        if ends == 1 && !subject.has(Capability::Say) {
+            customer.wait_for("the stream starts", |seen| seen.heard.start.is_some()).await?;
+            let seen = customer.wait_for("a webhook comes", |seen| seen.events().next().is_some()).await?;
+            let reference = seen.events().next().map(|event| event.call.clone()).or_fail("an event")?;
+            provider.hang_up(&reference).await.or_fail("hanging up")?;
+        }
+        customer.wait_for(&format!("the end of {ends} calls is reported"), |seen| seen.ends() >= ends).await?;
+    }
+    let seen = customer.wait_for("anything", |_| true).await?;
+    let mut keys = BTreeMap::new();
+    for event in seen.events() {
+        let other = keys.insert(event.dedupe_key.as_str(), event);
+        let expected = "two happenings have two dedupe keys, of one kind and in two calls too";
+        expect(other.is_none(), expected, (other.map(|event| &event.kind), &event.kind, &event.dedupe_key))?;
+    }
+    Ok(())
+}
+
+/// A carrier adds fields whenever it likes. What it says besides is the same.
+async fn fields(subject: Arc<Subject>) -> Outcome {
+    let (webhooks, account) = recorded(&subject).await?;
+    let provider = subject.online(&account)?;
+    for webhook in &webhooks {
+        let before = webhook.events.as_ref().or_fail("reading a webhook")?;
+        let tomorrow = vouched_for(webhook_with_unknown_fields(&webhook.request))?;
+        let after =
+            provider.parse_webhook(&tomorrow).or_fail("reading a webhook with fields that nobody has heard of")?;
+        let said = |events: &[CallEvent]| -> Vec<_> {
+            events.iter().map(|event| (event.call.clone(), event.occurred_at, event.kind.clone())).collect()
+        };
+        let (before, after) = (said(before), said(&after));
+        expect(before == after, format_args!("the same as without the fields: {before:?}"), &after)?;
+    }
+    Ok(())
+}
+
+/// A word that is new to us says something that we do not know: it must neither break anything, nor move the call, nor be lost.
+async fn words(subject: Arc<Subject>) -> Outcome {
+    let (webhooks, account) = recorded(&subject).await?;
+    let provider = subject.online(&account)?;
+    let mut replaced = 0;
+    for webhook in &webhooks {
+        for event in webhook.events.as_deref().unwrap_or_default() {
+            let CallEventKind::Status(change) = &event.kind else { continue };
+            let Some(request) = webhook_with_unknown_word(&webhook.request, &change.raw_status) else { continue };
+            replaced += 1;
+            let word = format!("the word {UNHEARD_OF:?} instead of {:?}", change.raw_status);
+            let events =
+                provider.parse_webhook(&vouched_for(request)?).or_fail(&format!("reading a webhook with {word}"))?;
+            let kept = events.iter().any(|event| match &event.kind {
+                CallEventKind::Status(change) => change.raw_status == UNHEARD_OF,
+                CallEventKind::Other { name } => name.contains(UNHEARD_OF),
+                _ => false,
+            });
+            expect(kept, format_args!("{word} is kept: as a raw status, or in Other"), &events)?;
+            let moved = events.iter().find_map(|event| match &event.kind {
+                CallEventKind::Status(change) => change.status,
+                _ => None,
+            });
+            // Of an end, the word may be the reason only.
+            let over = change.status.is_some_and(CallStatus::is_terminal);
+            let so = moved.is_none_or(|status| over && status.is_terminal());
+            expect(so, format_args!("{word} moves no call"), &events)?;
+        }
+    }
+    expect(replaced > 0, "the carrier's words stand in its webhooks", replaced)
 }
 
 async fn identified(subject: Arc<Subject>) -> Outcome {
