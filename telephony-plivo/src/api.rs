@@ -26,6 +26,10 @@ const PAGE_SIZE: &str = "20";
 /// More pages than any account has numbers for: a list that does not end is refused.
 const MOST_PAGES: usize = 5_000;
 
+/// The longest recording, which is the longest call: a recording without a limit of its own ends after a minute. Source:
+/// <https://www.plivo.com/docs/voice/api/call/record-calls/start-recording-a-call/>
+const LONGEST_RECORDING_SECS: u32 = 86_400;
+
 /// `2026-07-14 14:45:02+05:30`: in the zone of the account.
 const MOMENT: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second][offset_hour sign:mandatory]:[offset_minute]");
@@ -98,7 +102,9 @@ impl Api {
         how: &RecordingRequest,
     ) -> Result<Recording, TelephonyError> {
         let channels = if how.dual_channel { "stereo" } else { "mono" };
-        let mut body = json!({"file_format": "wav", "record_channel_type": channels});
+        let mut body = json!({
+            "file_format": "wav", "record_channel_type": channels, "time_limit": LONGEST_RECORDING_SECS,
+        });
         if let Some(events) = &how.events {
             body["callback_url"] = json!(events);
             body["callback_method"] = "POST".into();

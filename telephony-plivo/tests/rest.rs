@@ -240,3 +240,21 @@ async fn pointing_a_number_at_us_changes_the_application_and_says_whom_else_it_t
         ]
     );
 }
+
+#[tokio::test]
+async fn a_recording_lasts_as_long_as_the_call() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path(format!("{ROOT}/Call/6d2c8a52-0000-4000-8000-000000000001/Record/")))
+        .respond_with(answer(
+            202,
+            json!({"message": "call recording started", "recording_id": "rec-1", "url": "https://a.test/1.wav"}),
+        ))
+        .mount(&server)
+        .await;
+    let how = RecordingRequest::default().with_events("https://voice.example.com/e".parse().unwrap());
+    let recording = provider(&server).await.start_recording(&call(), &how).await.unwrap();
+    assert_eq!(recording.id.as_deref(), Some("rec-1"));
+    // Plivo would stop after sixty seconds.
+    assert_eq!(one_body(&server).await["time_limit"], 86_400);
+}
