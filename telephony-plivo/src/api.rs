@@ -30,6 +30,9 @@ const MOST_PAGES: usize = 5_000;
 /// <https://www.plivo.com/docs/voice/api/call/record-calls/start-recording-a-call/>
 const LONGEST_RECORDING_SECS: u32 = 86_400;
 
+/// The most live calls that are looked at, one request each, for one whose own name is not known: a page.
+const MOST_LOOKED_AT: usize = 20;
+
 /// `2026-07-14 14:45:02+05:30`: in the zone of the account.
 const MOMENT: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second][offset_hour sign:mandatory]:[offset_minute]");
@@ -55,11 +58,48 @@ impl Api {
         Ok((response.json()?, response))
     }
 
-    /// `GET Call/{uuid}/?status=live`: 404 once the call is over.
-    pub(crate) async fn live_call(&self, operation: Operation, call: &str) -> Result<LiveCall, TelephonyError> {
+    /// `GET Call/{uuid}/?status=live`: `None` before it is dialled, and once it is over.
+    pub(crate) async fn live_call(&self, operation: Operation, call: &str) -> Result<Option<LiveCall>, TelephonyError> {
+        self.call_with_status(operation, call, "live").await
+    }
+
+    /// `GET Call/{uuid}/?status=queued`: `None` once it is dialled.
+    pub(crate) async fn queued_call(
+        &self,
+        operation: Operation,
+        call: &str,
+    ) -> Result<Option<LiveCall>, TelephonyError> {
+        self.call_with_status(operation, call, "queued").await
+    }
+
+    async fn call_with_status(
+        &self,
+        operation: Operation,
+        call: &str,
+        status: &str,
+    ) -> Result<Option<LiveCall>, TelephonyError> {
         let mut url = self.url(&["Call", call]);
-        url.query_pairs_mut().append_pair("status", "live");
-        self.send(operation, ApiRequest::get(url)).await?.json()
+        url.query_pairs_mut().append_pair("status", status);
+        found(self.send(operation, ApiRequest::get(url)).await)?.map(|response| response.json()).transpose()
+    }
+
+    /// The live call that was accepted as this request, if it has another name than that: `GET Call/?status=live` names the
+    /// calls, and each says its request. Only a page of them is looked through.
+    pub(crate) async fn live_call_of(
+        &self,
+        operation: Operation,
+        request: &str,
+    ) -> Result<Option<LiveCall>, TelephonyError> {
+        let mut url = self.url(&["Call"]);
+        url.query_pairs_mut().append_pair("status", "live").append_pair("limit", PAGE_SIZE).append_pair("offset", "0");
+        let live: LiveCalls = self.send(operation, ApiRequest::get(url)).await?.json()?;
+        for call in live.calls.iter().take(MOST_LOOKED_AT) {
+            let found = self.live_call(operation, call).await?;
+            if let Some(found) = found.filter(|found| found.request_uuid.as_deref() == Some(request)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// `GET Call/{uuid}/`: 404 until the call is over.
@@ -252,11 +292,28 @@ impl Created {
     }
 }
 
-/// A call that is up.
+/// What there is, or `None` where Plivo says 404.
+pub(crate) fn found<T>(outcome: Result<T, TelephonyError>) -> Result<Option<T>, TelephonyError> {
+    match outcome {
+        Ok(it) => Ok(Some(it)),
+        Err(TelephonyError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The names of the calls that are up.
+#[derive(Debug, Deserialize)]
+struct LiveCalls {
+    calls: Vec<String>,
+}
+
+/// A call that is up, or waits to be dialled.
 #[derive(Debug, Deserialize)]
 pub(crate) struct LiveCall {
     #[serde(default)]
-    call_uuid: Option<String>,
+    pub(crate) call_uuid: Option<String>,
+    #[serde(default)]
+    request_uuid: Option<String>,
     #[serde(default)]
     call_status: String,
     #[serde(default)]

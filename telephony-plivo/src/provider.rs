@@ -12,7 +12,7 @@ use telephony_core::{
 
 use crate::{
     DESCRIPTOR, NAME, PlivoConfig, answer,
-    api::{self, Api, Number, name_of},
+    api::{self, Api, Number, found, name_of},
     error,
     media::PlivoMedia,
     signature,
@@ -59,11 +59,20 @@ impl TelephonyProvider for PlivoProvider {
     async fn get_call_status(&self, call: &CallRef) -> Result<CallSnapshot, TelephonyError> {
         let operation = Operation::GetCallStatus;
         let name = name_of(operation, call)?;
-        match self.api.live_call(operation, name).await {
-            Ok(live) => Ok(live.snapshot(call)),
-            Err(TelephonyError::NotFound { .. }) => {
-                let (record, response) = self.api.record_of(operation, name).await?;
-                record.snapshot(call).map_err(|reason| response.unexpected(reason))
+        if let Some(live) = self.api.live_call(operation, name).await? {
+            return Ok(live.snapshot(call));
+        }
+        // Calls beyond the account's rate wait: until it is dialled, no webhook has named this one.
+        if call.id().is_none()
+            && let Some(queued) = self.api.queued_call(operation, name).await?
+        {
+            return Ok(queued.snapshot(call));
+        }
+        match self.api.record_of(operation, name).await {
+            Ok((record, response)) => record.snapshot(call).map_err(|reason| response.unexpected(reason)),
+            Err(error @ TelephonyError::NotFound { .. }) if call.id().is_none() => {
+                let other_name = self.api.live_call_of(operation, name).await?;
+                other_name.map(|live| live.snapshot(call)).ok_or(error)
             }
             Err(error) => Err(error),
         }
@@ -75,8 +84,8 @@ impl TelephonyProvider for PlivoProvider {
         match self.api.record_of(operation, name).await {
             Ok((record, response)) => record.cost().map_err(|reason| response.unexpected(reason)),
             // There is no record before the end.
-            Err(TelephonyError::NotFound { .. }) => {
-                self.api.live_call(operation, name).await.map(|_| CallCost::Pending)
+            Err(error @ TelephonyError::NotFound { .. }) => {
+                self.api.live_call(operation, name).await?.map(|_| CallCost::Pending).ok_or(error)
             }
             Err(error) => Err(error),
         }
@@ -122,19 +131,21 @@ impl TelephonyProvider for PlivoProvider {
     }
 
     async fn hang_up(&self, call: &CallRef) -> Result<HangUp, TelephonyError> {
-        if call.id().is_none()
-            && let Some(request) = call.handle(REQUEST)
-        {
-            // It may still wait to be dialled, and have no other name.
-            match self.api.cancel(request).await {
-                Err(TelephonyError::NotFound { .. }) => {}
-                outcome => return outcome.map(|()| HangUp::Ended),
-            }
+        let name = name_of(Operation::HangUp, call)?;
+        if call.id().is_none() && found(self.api.cancel(name).await)?.is_some() {
+            // It still waited to be dialled.
+            return Ok(HangUp::Ended);
         }
-        match self.api.hang_up(name_of(Operation::HangUp, call)?).await {
+        match self.api.hang_up(name).await {
             Ok(()) => Ok(HangUp::Ended),
-            // Under its request's name only, it may be up under its own.
             Err(TelephonyError::NotFound { .. }) if call.id().is_some() => Ok(HangUp::AlreadyEnded),
+            // It may be up under its own name, and has not ended for not being known by its request's.
+            Err(error @ TelephonyError::NotFound { .. }) => {
+                let other_name = self.api.live_call_of(Operation::HangUp, name).await?;
+                let other_name = other_name.and_then(|live| live.call_uuid).ok_or(error)?;
+                let ended = found(self.api.hang_up(&other_name).await)?;
+                Ok(if ended.is_some() { HangUp::Ended } else { HangUp::AlreadyEnded })
+            }
             Err(error) => Err(error),
         }
     }

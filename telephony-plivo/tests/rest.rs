@@ -169,6 +169,71 @@ async fn a_call_without_its_own_name_is_taken_back_or_hung_up() {
     assert_eq!(provider.hang_up(&call()).await.unwrap(), HangUp::AlreadyEnded);
 }
 
+/// A server on which a call of that request is up under a name of its own.
+async fn differing_names() -> MockServer {
+    let server = MockServer::start().await;
+    let live = json!({
+        "call_status": "ringing", "call_uuid": "6d2c8a52-0000-4000-8000-000000000001", "request_uuid": "r-1",
+        "direction": "outbound", "from": "+14155550100", "to": "14155550111", "caller_name": "",
+        "session_start": "2026-07-14 09:15:00.238707",
+    });
+    let mut other = live.clone();
+    other["call_uuid"] = "other".into();
+    other["request_uuid"] = "r-2".into();
+    Mock::given(method("GET"))
+        .and(path(format!("{ROOT}/Call/")))
+        .and(query_param("status", "live"))
+        .respond_with(answer(200, json!({"calls": ["gone", "other", "6d2c8a52-0000-4000-8000-000000000001"]})))
+        .mount(&server)
+        .await;
+    for live in [live, other] {
+        Mock::given(method("GET"))
+            .and(path(format!("{ROOT}/Call/{}/", live["call_uuid"].as_str().unwrap())))
+            .and(query_param("status", "live"))
+            .respond_with(answer(200, live))
+            .mount(&server)
+            .await;
+    }
+    Mock::given(method("DELETE"))
+        .and(path(format!("{ROOT}/Call/6d2c8a52-0000-4000-8000-000000000001/")))
+        .respond_with(ResponseTemplate::new(204))
+        .mount(&server)
+        .await;
+    server
+}
+
+#[tokio::test]
+async fn a_call_under_another_name_than_its_requests_is_found_among_the_live_ones() {
+    let server = differing_names().await;
+    let provider = provider(&server).await;
+    let snapshot = provider.get_call_status(&unnamed()).await.unwrap();
+    assert_eq!(snapshot.state.status(), Some(CallStatus::Ringing));
+    assert_eq!(snapshot.call.id(), call().id());
+    assert_eq!(snapshot.call.handle("request_uuid"), Some("r-1"));
+    assert_eq!(provider.hang_up(&unnamed()).await.unwrap(), HangUp::Ended);
+    let stranger = CallRef::unnamed().with_handle("request_uuid", "r-3");
+    assert!(matches!(provider.get_call_status(&stranger).await, Err(TelephonyError::NotFound { .. })));
+    assert!(matches!(provider.hang_up(&stranger).await, Err(TelephonyError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_call_that_waits_to_be_dialled_is_queued() {
+    let server = MockServer::start().await;
+    Mock::given(path(format!("{ROOT}/Call/r-1/")))
+        .and(query_param("status", "queued"))
+        .respond_with(answer(
+            200,
+            json!({
+                "api_id": "1", "call_status": "queued", "call_uuid": "r-1", "request_uuid": "r-1",
+                "direction": "outbound", "from": "14155550100", "to": "14155550111", "caller_name": "",
+            }),
+        ))
+        .mount(&server)
+        .await;
+    let snapshot = provider(&server).await.get_call_status(&unnamed()).await.unwrap();
+    assert_eq!(snapshot.state.status(), Some(CallStatus::Queued));
+}
+
 #[tokio::test]
 async fn pages_are_followed_and_credentials_go_nowhere_else() {
     for (next, works) in
