@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use telephony_core::{
     CallCost, CallId, CallRef, CallSnapshot, CallState, CallStatus, Direction, MachineDetection, Money, Operation,
-    OutboundCall, PhoneNumber, RecordingRequest, TelephonyError, Timestamp, Url,
+    OutboundCall, PhoneNumber, RecordingRequest, Refusal, TelephonyError, Timestamp, Url,
     http::{ApiRequest, ApiResponse, HttpClient},
 };
 use time::{format_description::BorrowedFormatItem, macros::format_description};
 
 use crate::{
-    NAME, PlivoConfig,
+    Currency, NAME, PlivoConfig,
     answer::seconds,
     webhook::{REQUEST, reported, status_of},
 };
@@ -366,14 +366,14 @@ pub(crate) struct CallRecord {
 }
 
 impl CallRecord {
-    pub(crate) fn snapshot(self, asked: &CallRef) -> Result<CallSnapshot, String> {
+    pub(crate) fn snapshot(self, asked: &CallRef, currency: Currency) -> Result<CallSnapshot, String> {
         let answered = self.answer_time.as_deref().is_some_and(|text| !text.is_empty());
         let status = match self.hangup_cause_code.and_then(end_of) {
             Some(refused) if !answered => refused,
             _ if answered => CallStatus::Completed,
             _ => CallStatus::Failed,
         };
-        let cost = self.cost()?;
+        let cost = self.cost(currency)?;
         let raw = self.call_state.unwrap_or_default();
         let mut snapshot = CallSnapshot::new(named(asked, self.call_uuid), CallState::Status(status), raw);
         snapshot.cost = Some(cost);
@@ -388,15 +388,20 @@ impl CallRecord {
     }
 
     /// What Plivo charges: a positive text. Nothing, for time that is billed at a rate, means that it is not rated yet.
-    pub(crate) fn cost(&self) -> Result<CallCost, String> {
-        cost(self.total_amount.as_deref(), self.total_rate.as_deref(), self.bill_duration)
+    pub(crate) fn cost(&self, currency: Currency) -> Result<CallCost, String> {
+        cost(self.total_amount.as_deref(), self.total_rate.as_deref(), self.bill_duration, currency)
     }
 }
 
-/// A price as records and webhooks write it. Plivo names no currency; it bills in US dollars.
-pub(crate) fn cost(total: Option<&str>, rate: Option<&str>, billed_seconds: Option<u64>) -> Result<CallCost, String> {
+/// A price as records and webhooks write it, in the account's currency, which they do not name.
+pub(crate) fn cost(
+    total: Option<&str>,
+    rate: Option<&str>,
+    billed_seconds: Option<u64>,
+    currency: Currency,
+) -> Result<CallCost, String> {
     let Some(total) = total.filter(|text| !text.is_empty()) else { return Ok(CallCost::Pending) };
-    let money = |text: &str| Money::parse(text, "USD").map_err(|error| error.to_string());
+    let money = |text: &str| Money::parse(text, currency.code()).map_err(|error| error.to_string());
     let total = money(total)?;
     let rated = match rate.filter(|text| !text.is_empty()) {
         Some(rate) => !money(rate)?.amount.is_zero(),
@@ -413,11 +418,26 @@ pub(crate) fn cost(total: Option<&str>, rate: Option<&str>, billed_seconds: Opti
 pub(crate) fn end_of(code: u32) -> Option<CallStatus> {
     Some(match code {
         1000 => CallStatus::Canceled,
+        // Ringing that nobody heeds, and ringing that lasts too long.
         3000 | 6010 => CallStatus::NoAnswer,
-        3010 | 3020 => CallStatus::Busy,
-        2000 | 2030 | 3030 | 3050 => CallStatus::Failed,
+        // Busy, rejected, busy everywhere, declined.
+        3010 | 3020 | 3100 | 3110 => CallStatus::Busy,
+        // No credit, too many calls at once; destinations; carriers; Plivo itself; what was to be done could not be had or read.
+        1010 | 1020 | 2000..=2070 | 3030..=3090 | 3120..=3140 | 5000..=5030 | 7011..=8014 => CallStatus::Failed,
+        // Ends of calls that were answered, and codes to come: the word says it.
         _ => return None,
     })
+}
+
+/// Why the other side could not be had, by the same code.
+pub(crate) fn refusal_of(code: u32) -> Option<Refusal> {
+    match code {
+        3020 | 3110 => Some(Refusal::Declined),
+        2000 | 3050 | 3120 => Some(Refusal::InvalidNumber),
+        // Out of service, not registered; forbidden, and errors of the carrier.
+        2010 | 2020 | 3040 | 3070 | 3080 | 3090 => Some(Refusal::Unreachable),
+        _ => None,
+    }
 }
 
 /// The way that a call goes.
@@ -511,11 +531,48 @@ mod tests {
     #[test]
     fn a_price_that_is_not_there_yet_is_no_price_of_zero() {
         let rated = |text: &str| CallCost::rated(Money::parse(text, "USD").unwrap());
+        let cost = |total, rate, seconds| cost(total, rate, seconds, Currency::Usd);
         assert_eq!(cost(None, None, None), Ok(CallCost::Pending));
         assert_eq!(cost(Some("0.00000"), Some("0.0110"), Some(60)), Ok(CallCost::Pending));
         assert_eq!(cost(Some("0.00000"), Some("0.0110"), Some(0)), Ok(rated("0.00000")));
         assert_eq!(cost(Some("0.01100"), Some("0.0110"), Some(60)), Ok(rated("0.01100")));
         assert!(cost(Some("free"), None, None).is_err());
+    }
+
+    #[test]
+    fn every_documented_code_of_a_hang_up_has_its_status() {
+        use CallStatus::{Busy, Canceled, Failed, NoAnswer};
+        let documented = [
+            (&[1000][..], Some(Canceled)),
+            (&[3000, 6010], Some(NoAnswer)),
+            (&[3010, 3020, 3100, 3110], Some(Busy)),
+            (&[1010, 1020, 2000, 2010, 2020, 2030, 2040, 2050, 2060, 2070], Some(Failed)),
+            (&[3030, 3040, 3050, 3070, 3080, 3090, 3120, 3130, 3140], Some(Failed)),
+            (&[5000, 5010, 5020, 5030], Some(Failed)),
+            (&[7011, 7012, 7013, 7014, 7022, 7023, 7024, 7032, 7033, 7034], Some(Failed)),
+            (&[8011, 8012, 8013, 8014], Some(Failed)),
+            // The word says how these ended: the call was answered, or nobody knows.
+            (&[0, 4000, 4010, 4020, 4030, 6000, 6020, 9000, 9100, 9110], None),
+        ];
+        for (codes, status) in documented {
+            for code in codes {
+                assert_eq!(end_of(*code), status, "{code}");
+            }
+        }
+        let refusals = [
+            (Refusal::Declined, &[3020, 3110][..]),
+            (Refusal::InvalidNumber, &[2000, 3050, 3120]),
+            (Refusal::Unreachable, &[2010, 2020, 3040, 3070, 3080, 3090]),
+        ];
+        for (refusal, codes) in refusals {
+            for code in codes {
+                assert_eq!(refusal_of(*code), Some(refusal), "{code}");
+            }
+        }
+        // Nobody refused.
+        for code in [1000, 1010, 3000, 3010, 3100, 4000, 5030, 6010] {
+            assert_eq!(refusal_of(code), None, "{code}");
+        }
     }
 
     #[test]

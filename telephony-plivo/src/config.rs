@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use telephony_core::{PhoneNumber, Problems, ProviderConfig, Secret, Url};
 
 /// A Plivo account or sub-account.
@@ -32,14 +32,44 @@ pub struct PlivoConfig {
     #[serde(default)]
     #[schemars(title = "Phone numbers", extend("x-order" = 4))]
     pub phone_numbers: Vec<PhoneNumber>,
+    /// Currency in which Plivo bills the account; the API names none. INR for accounts of Indian businesses.
+    #[serde(default)]
+    #[schemars(title = "Currency", extend("x-order" = 5))]
+    pub currency: Currency,
     /// Address of the REST API, if it is not Plivo's own: a proxy or a simulator.
     #[serde(default)]
-    #[schemars(title = "API base URL", extend("x-order" = 5))]
+    #[schemars(title = "API base URL", extend("x-order" = 6))]
     pub api_base_url: Option<Url>,
     /// Seconds to wait for one answer of the API.
     #[serde(default = "default_timeout_secs")]
-    #[schemars(title = "Time-out", range(min = 1, max = 60), extend("x-order" = 6))]
+    #[schemars(title = "Time-out", range(min = 1, max = 60), extend("x-order" = 7))]
     pub timeout_secs: NonZeroU32,
+}
+
+/// A currency in which Plivo bills.
+///
+/// Source: <https://www.plivo.com/docs/faq/billing-and-invoices/payments>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Currency {
+    /// US dollars.
+    #[default]
+    #[serde(rename = "USD")]
+    Usd,
+    /// Indian rupees.
+    #[serde(rename = "INR")]
+    Inr,
+}
+
+impl Currency {
+    /// The code of ISO 4217.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Usd => "USD",
+            Self::Inr => "INR",
+        }
+    }
 }
 
 fn default_timeout_secs() -> NonZeroU32 {
@@ -72,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_named() {
-        let config = json!({"auth_id": "MA1", "application_id": "my app", "api_base_url": "ftp://x/", "sid": 1});
+        let config = json!({"auth_id": "MA1", "application_id": "my app", "currency": "EUR", "api_base_url": "ftp://x/", "sid": 1});
         let problems: Vec<String> =
             DESCRIPTOR.check_config(&config).unwrap_err().problems().iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -81,6 +111,7 @@ mod tests {
                 "auth_id: must start with MA or SA and have 20 letters and digits",
                 "auth_token: is missing",
                 "application_id: must have digits only, as the console shows it",
+                "currency: must be one of USD, INR",
                 "api_base_url: must be an http or https URL without a query",
                 "sid: is not a field of this provider",
             ]

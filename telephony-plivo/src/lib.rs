@@ -35,7 +35,7 @@ use telephony_core::{
     media::CarrierMediaCodec,
 };
 
-pub use config::PlivoConfig;
+pub use config::{Currency, PlivoConfig};
 #[cfg(feature = "simulator")]
 pub use simulator::SIMULATOR;
 

@@ -69,7 +69,9 @@ impl TelephonyProvider for PlivoProvider {
             return Ok(queued.snapshot(call));
         }
         match self.api.record_of(operation, name).await {
-            Ok((record, response)) => record.snapshot(call).map_err(|reason| response.unexpected(reason)),
+            Ok((record, response)) => {
+                record.snapshot(call, self.config.currency).map_err(|reason| response.unexpected(reason))
+            }
             Err(error @ TelephonyError::NotFound { .. }) if call.id().is_none() => {
                 let other_name = self.api.live_call_of(operation, name).await?;
                 other_name.map(|live| live.snapshot(call)).ok_or(error)
@@ -82,7 +84,7 @@ impl TelephonyProvider for PlivoProvider {
         let operation = Operation::GetCallCost;
         let name = name_of(operation, call)?;
         match self.api.record_of(operation, name).await {
-            Ok((record, response)) => record.cost().map_err(|reason| response.unexpected(reason)),
+            Ok((record, response)) => record.cost(self.config.currency).map_err(|reason| response.unexpected(reason)),
             // There is no record before the end.
             Err(error @ TelephonyError::NotFound { .. }) => {
                 self.api.live_call(operation, name).await?.map(|_| CallCost::Pending).ok_or(error)
@@ -100,8 +102,9 @@ impl TelephonyProvider for PlivoProvider {
         let account = self.api.account().await?;
         let mut info = AccountInfo::new(account.auth_id);
         info.name = account.name;
-        info.balance = account.cash_credits.and_then(|credits| Money::parse(&credits, "USD").ok());
-        if account.account_type.as_deref() == Some("trial") {
+        info.balance =
+            account.cash_credits.and_then(|credits| Money::parse(&credits, self.config.currency.code()).ok());
+        if account.account_type.as_deref() == Some("developer") {
             info.notes.push("It is a trial account: it calls verified numbers only.".to_owned());
         }
         if self.config.application_id.is_none() {
@@ -115,7 +118,7 @@ impl TelephonyProvider for PlivoProvider {
     }
 
     fn parse_webhook(&self, webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, WebhookError> {
-        webhook::parse(webhook)
+        webhook::parse(webhook, self.config.currency)
     }
 
     async fn get_webhook_response(

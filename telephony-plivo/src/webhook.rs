@@ -19,11 +19,11 @@ use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use telephony_core::{
     AnsweredBy, CallEvent, CallEventKind, CallId, CallRef, CallStatus, Due, InstructionWanted, PhoneNumber,
-    RecordingEvent, RecordingState, Refusal, ReportedAddress, StatusChange, StreamEvent, Url, VerifiedWebhook,
-    WebhookError, WebhookIdentity, WebhookRequest, redact, signing,
+    RecordingEvent, RecordingState, ReportedAddress, StatusChange, StreamEvent, Url, VerifiedWebhook, WebhookError,
+    WebhookIdentity, WebhookRequest, redact, signing,
 };
 
-use crate::{api, signature};
+use crate::{Currency, api, signature};
 
 /// The handle of a [`CallRef`] that holds the name under which the call was accepted.
 pub(crate) const REQUEST: &str = "request_uuid";
@@ -84,8 +84,8 @@ pub(crate) fn parameter(request: &WebhookRequest, name: &str) -> Option<String> 
     Fields::of(request).get(name).map(str::to_owned)
 }
 
-/// Reads a webhook.
-pub(crate) fn parse(webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, WebhookError> {
+/// Reads a webhook of an account that is billed in a currency.
+pub(crate) fn parse(webhook: &VerifiedWebhook, currency: Currency) -> Result<Vec<CallEvent>, WebhookError> {
     let request = webhook.request();
     let fields = Fields::of(request);
     let mut call = call_ref(&fields)?;
@@ -102,7 +102,7 @@ pub(crate) fn parse(webhook: &VerifiedWebhook) -> Result<Vec<CallEvent>, Webhook
     } else {
         match event {
             "Ring" => vec![CallEventKind::Status(status_change(&fields))],
-            "Hangup" => hang_up(&fields),
+            "Hangup" => hang_up(&fields, currency),
             _ => {
                 call = call.with_handle(ANSWER_URL, unmarked(request.url()));
                 request_for_xml(request, event, &fields)
@@ -126,9 +126,9 @@ fn call_ref(fields: &Fields<'_>) -> Result<CallRef, WebhookError> {
     })
 }
 
-fn hang_up(fields: &Fields<'_>) -> Vec<CallEventKind> {
+fn hang_up(fields: &Fields<'_>, currency: Currency) -> Vec<CallEventKind> {
     let mut kinds = vec![CallEventKind::Status(status_change(fields))];
-    let cost = api::cost(fields.get("TotalCost"), fields.get("BillRate"), fields.number("BillDuration"));
+    let cost = api::cost(fields.get("TotalCost"), fields.get("BillRate"), fields.number("BillDuration"), currency);
     if fields.has("TotalCost")
         && let Ok(cost) = cost
     {
@@ -188,7 +188,7 @@ fn status_change(fields: &Fields<'_>) -> StatusChange {
         .with_direction(fields.get("Direction").and_then(api::direction_of))
         .with_duration(fields.number("Duration").map(Duration::from_secs))
         .with_reason(cause.map(redact::numbers_in))
-        .with_refusal(code.and_then(refusal_of))
+        .with_refusal(code.and_then(api::refusal_of))
 }
 
 /// The status that a word means.
@@ -204,16 +204,6 @@ pub(crate) fn status_of(word: &str) -> Option<CallStatus> {
         "failed" => CallStatus::Failed,
         _ => return None,
     })
-}
-
-/// Why the other side could not be had, by the code of the hang-up.
-fn refusal_of(code: u32) -> Option<Refusal> {
-    match code {
-        3020 => Some(Refusal::Declined),
-        2000 | 3050 => Some(Refusal::InvalidNumber),
-        3040 | 3060 | 3070 | 3080 | 3090 => Some(Refusal::Unreachable),
-        _ => None,
-    }
 }
 
 fn other_leg(fields: &Fields<'_>) -> StatusChange {
@@ -291,7 +281,7 @@ impl<'a> Fields<'a> {
 mod tests {
     use http::{HeaderMap, Method};
     use pretty_assertions::assert_eq;
-    use telephony_core::{CallCost, Money, Secret, Timestamp};
+    use telephony_core::{CallCost, Money, Refusal, Secret, Timestamp};
 
     use super::*;
 
@@ -313,7 +303,7 @@ mod tests {
     }
 
     fn read(body: &str) -> Result<Vec<CallEvent>, WebhookError> {
-        parse(&signature::verify(request(body), &Secret::new("t"), ACCOUNT).unwrap())
+        parse(&signature::verify(request(body), &Secret::new("t"), ACCOUNT).unwrap(), Currency::Usd)
     }
 
     fn kinds(body: &str) -> Vec<CallEventKind> {
@@ -339,6 +329,10 @@ mod tests {
         assert_eq!((change.status, change.duration), (Some(CallStatus::Completed), Some(Duration::from_secs(37))));
         assert_eq!(change.reason.as_deref(), Some("Normal Hangup"));
         assert_eq!(*cost, CallCost::rated(Money::parse("0.0085", "USD").unwrap()));
+        let form = request("CallUUID=c1&Event=Hangup&CallStatus=completed&TotalCost=0.6");
+        let events = parse(&signature::verify(form, &Secret::new("t"), ACCOUNT).unwrap(), Currency::Inr).unwrap();
+        let cost = CallCost::rated(Money::parse("0.6", "INR").unwrap());
+        assert_eq!(events[1].kind, CallEventKind::Cost { cost });
     }
 
     #[test]
@@ -354,6 +348,12 @@ mod tests {
         assert_eq!(end("no-answer", 3000), (Some(CallStatus::NoAnswer), None));
         assert_eq!(end("timeout", 1000), (Some(CallStatus::Canceled), None));
         assert_eq!(end("failed", 3050), (Some(CallStatus::Failed), Some(Refusal::InvalidNumber)));
+        // Over the limit of an Indian account, and of any account's credit.
+        assert_eq!(end("failed", 5030), (Some(CallStatus::Failed), None));
+        assert_eq!(end("cancel", 1010), (Some(CallStatus::Failed), None));
+        // Somebody answered, and the answer URL did not.
+        assert_eq!(end("completed", 8011), (Some(CallStatus::Failed), None));
+        assert_eq!(end("completed", 4010), (Some(CallStatus::Completed), None));
         assert_eq!(end("levitating", 9999), (None, None));
     }
 
@@ -436,7 +436,7 @@ mod tests {
             let body = format!("CallUUID=c1&{body}");
             let _ = identify(&request(&body));
             if let Ok(verified) = signature::verify(request(&body), &Secret::new("t"), ACCOUNT) {
-                let _ = parse(&verified);
+                let _ = parse(&verified, Currency::Usd);
             }
         }
     }

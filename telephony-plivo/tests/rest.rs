@@ -323,3 +323,27 @@ async fn a_recording_lasts_as_long_as_the_call() {
     // Plivo would stop after sixty seconds.
     assert_eq!(one_body(&server).await["time_limit"], 86_400);
 }
+
+#[tokio::test]
+async fn an_account_says_what_is_left_and_whether_it_is_a_trial() {
+    let server = MockServer::start().await;
+    Mock::given(path(format!("{ROOT}/")))
+        .respond_with(answer(
+            200,
+            json!({
+                "account_type": "developer", "address": "", "api_id": "1", "auth_id": AUTH_ID, "auto_recharge": false,
+                "billing_mode": "prepaid", "cash_credits": "4.88860", "city": "", "name": "Sherlock Holmes",
+                "resource_uri": format!("{ROOT}/"), "state": "", "timezone": "Asia/Kolkata",
+            }),
+        ))
+        .mount(&server)
+        .await;
+    let account = json!({
+        "auth_id": AUTH_ID, "auth_token": "the-auth-token", "application_id": "77", "currency": "INR",
+        "api_base_url": server.uri(),
+    });
+    let provider = telephony_plivo::DESCRIPTOR.build(&account, ProviderContext::network().unwrap()).unwrap();
+    let info = provider.check_account().await.unwrap();
+    assert_eq!(info.balance, Some(Money::parse("4.8886", "INR").unwrap()));
+    assert_eq!(info.notes, ["It is a trial account: it calls verified numbers only."]);
+}
