@@ -1,9 +1,10 @@
 //! Plivo, simulated: written from its documentation, and sharing nothing with the provider but the media messages.
 //!
-//! What it plays: the Call, Request, Number, Application and Account resources with Plivo's status codes and error bodies,
-//! Plivo XML, webhooks signed with version 3, the price that comes late. A call's own id differs from its request's, which is
-//! the harder of the two cases. What it refuses rather than play wrongly: calls to several at once, hanging up on machines,
-//! elements that no [`Step`] stands for.
+//! What it plays: the Call, Request, Number, Application and Account resources with Plivo's status codes, bodies and error
+//! bodies, as the official libraries for Python (4.63.0) and Node.js (4.79.0) read them; Plivo XML, webhooks signed with version
+//! 3, the price that comes late. A call's own id differs from its request's, which is the harder of the two cases. What it
+//! refuses rather than play wrongly: calls to several at once, hanging up on machines, webhooks by GET, more than one
+//! application, speech, files and streams by request, elements that no [`Step`] stands for.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -49,6 +50,10 @@ struct PlivoSimulator {
     stream_callbacks: HashMap<String, String>,
     /// The same by the call, once the stream is opened.
     streams: HashMap<String, String>,
+    /// The id of a call's stream.
+    stream_ids: HashMap<String, String>,
+    /// Why each call ended.
+    ends: HashMap<String, EndCause>,
 }
 
 type Form = Vec<(&'static str, String)>;
@@ -83,14 +88,19 @@ impl CarrierSimulator for PlivoSimulator {
                 Err(_) => return error(StatusCode::BAD_REQUEST, "the body is no JSON"),
             },
         };
-        let live = get(&query, "status") == Some("live");
+        let elsewhere = body.as_object().into_iter().flatten().find(|(name, method)| {
+            name.ends_with("_method") && !method.as_str().is_some_and(|method| method.eq_ignore_ascii_case("POST"))
+        });
+        if let Some((name, _)) = elsewhere {
+            return not_simulated(&format!("{name} other than POST"));
+        }
         match (request.method().as_str(), resource) {
             ("GET", []) => answer(StatusCode::OK, &account_json()),
             ("POST", ["Call"]) => create_call(&body, exchange),
-            ("GET", ["Call", uuid]) => match exchange.call(uuid) {
-                Some(call) if live && call.ended_at.is_none() => answer(StatusCode::OK, &live_json(call)),
-                Some(call) if !live && call.ended_at.is_some() => {
-                    answer(StatusCode::OK, &record_json(call, self.rate_per_minute()))
+            ("GET", ["Call"]) => self.list_calls(&query, exchange),
+            ("GET", ["Call", uuid]) => match exchange.call(uuid).map(|call| (call, place_of(call))) {
+                Some((call, place)) if get(&query, "status").unwrap_or("over") == place => {
+                    answer(StatusCode::OK, &if place == "over" { self.record_json(call) } else { live_json(call) })
                 }
                 _ => not_found(),
             },
@@ -103,8 +113,16 @@ impl CarrierSimulator for PlivoSimulator {
                 Some(call) if call.request.record && call.ended_at.is_none() => empty(),
                 _ => not_found(),
             },
+            (_, ["Call", _, "Speak" | "Play" | "Stream", ..]) => not_simulated("speech, files and streams by request"),
             ("GET", ["Number"]) => list_numbers(&query, exchange),
+            ("GET", ["Number", digits]) => match exchange.numbers().iter().find(|known| is_number(known, digits)) {
+                Some(number) => answer(StatusCode::OK, &number_json(number)),
+                None => not_found(),
+            },
             ("POST", ["Number", digits]) => link_number(digits, &body, exchange),
+            ("GET", ["Application"]) => paged("Application", &query, vec![self.application_json()]),
+            ("POST", ["Application"]) => not_simulated("more than one application"),
+            ("GET", ["Application", APPLICATION_ID]) => answer(StatusCode::OK, &self.application_json()),
             ("POST", ["Application", APPLICATION_ID]) => self.update_application(&body),
             _ => not_found(),
         }
@@ -127,6 +145,9 @@ impl CarrierSimulator for PlivoSimulator {
     }
 
     fn report(&mut self, call: &SimulatedCall, happening: &Report, now: Timestamp) -> Vec<Request<Bytes>> {
+        if let Report::Ended(cause) = happening {
+            self.ends.insert(call.id().to_owned(), *cause);
+        }
         let (url, event) = match happening {
             Report::Ringing => (call.note("ring_url"), "Ring"),
             Report::Ended(_) if call.direction == Direction::Inbound => (Some(self.hangup_url.as_str()), "Hangup"),
@@ -212,9 +233,9 @@ impl CarrierSimulator for PlivoSimulator {
         parameters: &BTreeMap<String, String>,
     ) -> StreamStart {
         let reference = CallId::new(call.id()).map_or_else(|_| CallRef::unnamed(), CallRef::new);
-        StreamStart::new(reference, format)
-            .with_stream_id(Uuid::new_v4().to_string())
-            .with_parameters(parameters.clone())
+        let stream = Uuid::new_v4().to_string();
+        self.stream_ids.insert(call.id().to_owned(), stream.clone());
+        StreamStart::new(reference, format).with_stream_id(stream).with_parameters(parameters.clone())
     }
 
     fn rate_per_minute(&self) -> Decimal {
@@ -251,10 +272,58 @@ impl PlivoSimulator {
         answer(StatusCode::ACCEPTED, &json!({"api_id": Uuid::new_v4(), "message": "changed"}))
     }
 
+    fn application_json(&self) -> Value {
+        json!({
+            "answer_method": "POST", "answer_url": self.answer_url, "api_id": Uuid::new_v4(), "app_id": APPLICATION_ID,
+            "app_name": "Sandbox", "default_app": false, "default_endpoint_app": false, "enabled": true,
+            "fallback_answer_url": "", "fallback_method": "POST", "hangup_method": "POST",
+            "hangup_url": self.hangup_url, "message_method": "POST", "message_url": "", "public_uri": false,
+            "resource_uri": format!("/v1/Account/{AUTH_ID}/Application/{APPLICATION_ID}/"),
+            "sip_uri": format!("sip:{APPLICATION_ID}@app.plivo.com"), "sub_account": null,
+        })
+    }
+
+    /// The names of the calls that are up or wait to be dialled, or the records of those that are over, the newest first.
+    fn list_calls(&self, query: &[(String, String)], exchange: &Exchange) -> Answer {
+        let asked = get(query, "status");
+        let calls = exchange.calls().iter().rev().filter(|call| place_of(call) == asked.unwrap_or("over"));
+        if asked.is_some() {
+            let names: Vec<&str> = calls.map(SimulatedCall::id).collect();
+            return answer(StatusCode::OK, &json!({"api_id": Uuid::new_v4(), "calls": names}));
+        }
+        let wanted = |record: &Value| {
+            let is = |name: &str, filter: &str| record[name].as_str().is_some_and(|text| text.starts_with(filter));
+            ["call_direction", "from_number", "to_number"]
+                .iter()
+                .all(|name| get(query, name).is_none_or(|filter| is(name, filter)))
+                && get(query, "hangup_cause_code")
+                    .is_none_or(|code| record["hangup_cause_code"].as_u64() == code.parse::<u64>().ok())
+        };
+        paged("Call", query, calls.map(|call| self.record_json(call)).filter(wanted).collect())
+    }
+
+    fn record_json(&self, call: &SimulatedCall) -> Value {
+        let rate = self.rate_per_minute();
+        let seconds = call.duration().as_secs();
+        let cause = self.ends.get(call.id()).copied().unwrap_or(EndCause::HandsetHungUp);
+        let (code, name, source) = hang_up_cause(cause, call.answered_at.is_some());
+        let total = if call.rated { format!("{:.5}", call.charge(rate)) } else { "0.00000".to_owned() };
+        json!({
+            "api_id": Uuid::new_v4(), "call_uuid": call.id(), "parent_call_uuid": null,
+            "call_direction": direction(call), "call_state": if call.answered_at.is_some() { "ANSWER" } else { "HANGUP" },
+            "from_number": call.request.from, "to_number": call.request.to.trim_start_matches('+'),
+            "answer_time": call.answered_at.map(moment), "initiation_time": moment(call.created_at),
+            "end_time": call.ended_at.map(moment), "call_duration": seconds, "bill_duration": seconds,
+            "billed_duration": seconds.div_ceil(60) * 60, "total_amount": total, "total_rate": format!("{rate:.5}"),
+            "hangup_cause_code": code, "hangup_cause_name": name, "hangup_source": source,
+            "stir_verification": "Not applicable", "resource_uri": format!("/v1/Account/{AUTH_ID}/Call/{}/", call.id()),
+        })
+    }
+
     fn report_stream(&mut self, call: &SimulatedCall, event: &str, now: Timestamp) -> Vec<Request<Bytes>> {
         let Some(url) = self.streams.get(call.id()).cloned() else { return Vec::new() };
         let mut form = call_fields(call, event);
-        form.push(("StreamID", signing::sha256_hex(call.id().as_bytes())));
+        form.push(("StreamID", self.stream_ids.get(call.id()).cloned().unwrap_or_default()));
         form.push(("Timestamp", now.unix_timestamp().to_string()));
         vec![self.webhook(&url, &form)]
     }
@@ -353,8 +422,11 @@ fn create_call(body: &Value, exchange: &mut Exchange) -> Answer {
     let Some(url) = text(body, "answer_url").filter(|url| url.parse::<Url>().is_ok()) else {
         return bad("answer_url parameter not present or no URL");
     };
-    if to.contains('<') || text(body, "machine_detection") == Some("hangup") {
-        return bad("this is not simulated");
+    if to.contains('<') {
+        return not_simulated("calls to several");
+    }
+    if text(body, "machine_detection") == Some("hangup") {
+        return not_simulated("hanging up on machines");
     }
     let digits = to.trim_start_matches('+');
     let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -441,29 +513,46 @@ fn start_recording(uuid: &str, body: &Value, exchange: &mut Exchange) -> Answer 
 }
 
 fn list_numbers(query: &[(String, String)], exchange: &Exchange) -> Answer {
+    let start = get(query, "number_startswith").unwrap_or_default();
+    let numbers = exchange.numbers().iter().filter(|known| known.number.trim_start_matches('+').starts_with(start));
+    paged("Number", query, numbers.map(number_json).collect())
+}
+
+/// A page of a list, and where the next one is.
+fn paged(resource: &str, query: &[(String, String)], all: Vec<Value>) -> Answer {
     let number = |name: &str| get(query, name).and_then(|text| text.parse::<usize>().ok());
     let limit = number("limit").unwrap_or(PAGE_SIZE);
     if limit > PAGE_SIZE {
         return error(StatusCode::BAD_REQUEST, "limit should not be greater than 20");
     }
-    let (offset, total) = (number("offset").unwrap_or(0), exchange.numbers().len());
-    let next = (offset + limit < total)
-        .then(|| format!("/v1/Account/{AUTH_ID}/Number/?limit={limit}&offset={}", offset + limit));
-    let objects: Vec<Value> = exchange.numbers().iter().skip(offset).take(limit).map(number_json).collect();
-    let meta = json!({"limit": limit, "offset": offset, "next": next, "previous": null, "total_count": total});
+    let (offset, total) = (number("offset").unwrap_or(0), all.len());
+    let at = |offset: usize| format!("/v1/Account/{AUTH_ID}/{resource}/?limit={limit}&offset={offset}");
+    let next = (offset + limit < total).then(|| at(offset + limit));
+    let previous = (offset > 0).then(|| at(offset.saturating_sub(limit)));
+    let objects: Vec<Value> = all.into_iter().skip(offset).take(limit).collect();
+    let meta = json!({"limit": limit, "offset": offset, "next": next, "previous": previous, "total_count": total});
     answer(StatusCode::OK, &json!({"api_id": Uuid::new_v4(), "meta": meta, "objects": objects}))
+}
+
+fn is_number(known: &SimulatedNumber, digits: &str) -> bool {
+    known.number.trim_start_matches('+') == digits.trim_start_matches('+')
 }
 
 fn link_number(digits: &str, body: &Value, exchange: &mut Exchange) -> Answer {
     let Some(number) = exchange.number_mut(&format!("+{digits}")) else { return not_found() };
-    match text(body, "app_id") {
-        Some(APPLICATION_ID) => {
+    if let Some(alias) = text(body, "alias") {
+        number.notes.insert("alias".to_owned(), alias.to_owned());
+    }
+    match body.get("app_id") {
+        // Something else of the number is changed.
+        None => {}
+        Some(Value::String(id)) if id == APPLICATION_ID => {
             number.notes.insert("app_id".to_owned(), APPLICATION_ID.to_owned());
         }
-        Some(_) => return not_found(),
-        None => {
+        Some(Value::Null) => {
             number.notes.remove("app_id");
         }
+        Some(_) => return not_found(),
     }
     answer(StatusCode::ACCEPTED, &json!({"api_id": Uuid::new_v4(), "message": "changed"}))
 }
@@ -505,6 +594,7 @@ fn call_fields(call: &SimulatedCall, event: &str) -> Form {
         ("Event", event.to_owned()),
         ("ParentAuthID", AUTH_ID.to_owned()),
         ("BillRate", "0.01100".to_owned()),
+        ("SessionStart", instant(call.created_at)),
     ];
     if let Some(request) = call.note("request_uuid") {
         form.push(("RequestUUID", request.to_owned()));
@@ -515,30 +605,44 @@ fn call_fields(call: &SimulatedCall, event: &str) -> Form {
 }
 
 fn end_fields(call: &SimulatedCall, cause: EndCause, rate: Decimal) -> Form {
-    let (code, name) = hang_up_cause(cause, call.answered_at.is_some());
+    let (code, name, source) = hang_up_cause(cause, call.answered_at.is_some());
     let seconds = call.duration().as_secs();
+    let zoneless = |when: Option<Timestamp>| when.map(moment).unwrap_or_default().replace("+00:00", "");
+    let cause = match code {
+        3000 => "NO_ANSWER",
+        3010 => "USER_BUSY",
+        3020 => "CALL_REJECTED",
+        3050 => "UNALLOCATED_NUMBER",
+        1000 => "ORIGINATOR_CANCEL",
+        _ => "NORMAL_CLEARING",
+    };
     vec![
-        ("HangupCause", name.to_uppercase().replace(' ', "_")),
+        ("HangupCause", cause.to_owned()),
         ("HangupCauseName", name.to_owned()),
         ("HangupCauseCode", code.to_string()),
+        ("HangupSource", source.to_owned()),
         ("Duration", seconds.to_string()),
         ("BillDuration", (seconds.div_ceil(60) * 60).to_string()),
         ("TotalCost", format!("{:.5}", call.charge(rate))),
+        ("StartTime", zoneless(Some(call.created_at))),
+        ("AnswerTime", zoneless(call.answered_at)),
+        ("EndTime", zoneless(call.ended_at)),
     ]
 }
 
-/// Code and name of the end of a call.
-fn hang_up_cause(cause: EndCause, answered: bool) -> (u32, &'static str) {
+/// Code, name and source of the end of a call.
+fn hang_up_cause(cause: EndCause, answered: bool) -> (u32, &'static str, &'static str) {
     match cause {
-        EndCause::Busy => (3010, "Busy Line"),
-        EndCause::Rejected | EndCause::Declined => (3020, "Rejected"),
-        EndCause::NoAnswer => (3000, "No Answer"),
-        EndCause::InvalidNumber => (3050, "Unallocated Number"),
-        EndCause::Canceled => (1000, "Cancelled"),
-        EndCause::TimeLimit => (6000, "Scheduled Hangup"),
-        EndCause::DocumentFailed => (7011, "Error Reaching Answer URL"),
-        EndCause::Application if answered => (4010, "End Of XML Instructions"),
-        _ => (4000, "Normal Hangup"),
+        EndCause::Busy => (3010, "Busy Line", "Carrier"),
+        EndCause::Rejected => (3020, "Rejected", "Answer XML"),
+        EndCause::Declined => (3020, "Rejected", "Callee"),
+        EndCause::NoAnswer => (3000, "No Answer", "Carrier"),
+        EndCause::InvalidNumber => (3050, "Unallocated number", "Carrier"),
+        EndCause::Canceled => (1000, "Canceled", "API Request"),
+        EndCause::TimeLimit => (6000, "Scheduled Hangup", "Plivo"),
+        EndCause::DocumentFailed => (7011, "Error Reaching Answer URL", "Error"),
+        EndCause::Application if answered => (4010, "End Of XML Instructions", "Plivo"),
+        _ => (4000, "Normal Hangup", "Callee"),
     }
 }
 
@@ -546,6 +650,15 @@ fn direction(call: &SimulatedCall) -> &'static str {
     match call.direction {
         Direction::Inbound => "inbound",
         Direction::Outbound => "outbound",
+    }
+}
+
+/// Where a call is found: among those that wait to be dialled, those that are up, or the records.
+fn place_of(call: &SimulatedCall) -> &'static str {
+    match call.status {
+        _ if call.ended_at.is_some() => "over",
+        CallStatus::Queued => "queued",
+        _ => "live",
     }
 }
 
@@ -564,50 +677,37 @@ fn status_word(call: &SimulatedCall) -> &'static str {
 fn account_json() -> Value {
     json!({
         "api_id": Uuid::new_v4(), "auth_id": AUTH_ID, "name": "Sandbox", "cash_credits": "48.12000",
-        "account_type": "standard", "billing_mode": "prepaid", "auto_recharge": false, "timezone": "UTC", "state": null,
+        "account_type": "standard", "address": "", "billing_mode": "prepaid", "auto_recharge": false, "city": "",
+        "resource_uri": format!("/v1/Account/{AUTH_ID}/"), "state": "", "timezone": "Europe/London",
     })
 }
 
 fn live_json(call: &SimulatedCall) -> Value {
     json!({
         "api_id": Uuid::new_v4(), "call_uuid": call.id(), "request_uuid": call.note("request_uuid"),
-        "call_status": status_word(call), "direction": direction(call), "from": call.request.from,
-        "to": call.request.to.trim_start_matches('+'), "caller_name": call.note("caller_name"),
-        "session_start": moment(call.created_at),
-    })
-}
-
-fn record_json(call: &SimulatedCall, rate: Decimal) -> Value {
-    let answered = call.answered_at.is_some();
-    let seconds = call.duration().as_secs();
-    // The simulated end has no cause here; the status says enough.
-    let cause = match call.status {
-        CallStatus::Busy => EndCause::Busy,
-        CallStatus::NoAnswer => EndCause::NoAnswer,
-        CallStatus::Canceled => EndCause::Canceled,
-        CallStatus::Failed => EndCause::InvalidNumber,
-        _ => EndCause::HandsetHungUp,
-    };
-    let (code, name) = hang_up_cause(cause, answered);
-    let total = if call.rated { format!("{:.5}", call.charge(rate)) } else { "0.00000".to_owned() };
-    json!({
-        "api_id": Uuid::new_v4(), "call_uuid": call.id(), "parent_call_uuid": null, "call_direction": direction(call),
-        "call_state": if answered { "ANSWER" } else { "HANGUP" }, "from_number": call.request.from,
-        "to_number": call.request.to.trim_start_matches('+'), "answer_time": call.answered_at.map(moment),
-        "initiation_time": moment(call.created_at), "end_time": call.ended_at.map(moment), "call_duration": seconds,
-        "bill_duration": seconds.div_ceil(60) * 60, "billed_duration": seconds.div_ceil(60) * 60,
-        "total_amount": total, "total_rate": format!("{rate:.5}"), "hangup_cause_code": code,
-        "hangup_cause_name": name, "hangup_source": "Callee", "stir_verification": "Not applicable",
+        "call_status": if place_of(call) == "queued" { "queued" } else { status_word(call) },
+        "direction": direction(call), "from": call.request.from, "to": call.request.to.trim_start_matches('+'),
+        "caller_name": call.note("caller_name").unwrap_or_default(), "session_start": instant(call.created_at),
     })
 }
 
 fn number_json(number: &SimulatedNumber) -> Value {
     let application = number.notes.get("app_id").map(|id| format!("/v1/Account/{AUTH_ID}/Application/{id}/"));
+    let digits = number.number.trim_start_matches('+');
     json!({
-        "number": number.number.trim_start_matches('+'), "alias": "Sandbox", "application": application,
-        "voice_enabled": true, "sms_enabled": false, "monthly_rental_rate": "0.80000", "voice_rate": "0.00850",
-        "number_type": "local", "sub_account": null, "country": "United States", "added_on": "2026-01-01",
+        "active": true, "added_on": "2026-01-01", "alias": number.notes.get("alias").map_or("Sandbox", String::as_str),
+        "api_id": Uuid::new_v4(), "application": application, "carrier": "Plivo", "city": null,
+        "cnam_lookup": "disabled", "compliance_application_id": null, "compliance_status": null,
+        "country": "United States", "mms_enabled": false, "mms_rate": "0.00000", "monthly_rental_rate": "0.80000",
+        "number": digits, "number_type": "local", "region": "Colorado, UNITED STATES", "renewal_date": "2026-02-01",
+        "resource_uri": format!("/v1/Account/{AUTH_ID}/Number/{digits}/"), "sms_enabled": false, "sms_rate": "0.00000",
+        "sub_account": null, "tendlc_campaign_id": null, "tendlc_registration_status": "UNREGISTERED",
+        "toll_free_sms_verification": null, "voice_enabled": true, "voice_rate": "0.00850",
     })
+}
+
+fn not_simulated(what: &str) -> Answer {
+    error(StatusCode::BAD_REQUEST, &format!("{what}: this is not simulated"))
 }
 
 fn not_found() -> Answer {
@@ -638,6 +738,12 @@ fn header_value(text: &str) -> HeaderValue {
 /// In the zone of the account, which is Greenwich here.
 fn moment(when: Timestamp) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]+00:00");
+    when.format(&format).unwrap_or_default()
+}
+
+/// In Greenwich, without saying so.
+fn instant(when: Timestamp) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:6]");
     when.format(&format).unwrap_or_default()
 }
 
