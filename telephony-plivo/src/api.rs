@@ -184,7 +184,18 @@ impl Api {
         })
     }
 
-    /// `POST Number/{digits}/`: links a number to an application, or with `None` to none.
+    /// `GET Number/{digits}/`.
+    pub(crate) async fn number(
+        &self,
+        operation: Operation,
+        number: &PhoneNumber,
+    ) -> Result<(Number, ApiResponse), TelephonyError> {
+        let response = self.send(operation, ApiRequest::get(self.url(&["Number", number.digits()]))).await?;
+        Ok((response.json()?, response))
+    }
+
+    /// `POST Number/{digits}/`: links a number to an application, or with `None` to none. What that does is not documented, but
+    /// that a number without an application may get the account's default: look at the number afterwards.
     pub(crate) async fn link_number(
         &self,
         number: &PhoneNumber,

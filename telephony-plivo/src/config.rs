@@ -87,10 +87,14 @@ impl ProviderConfig for PlivoConfig {
 }
 
 impl PlivoConfig {
-    /// Where the REST API is.
+    /// Where the REST API is: a folder, whose path ends in a slash.
     pub(crate) fn api_base(&self) -> Url {
         let own = || Url::parse("https://api.plivo.com/").unwrap_or_else(|_| unreachable!("it is a URL"));
-        self.api_base_url.clone().unwrap_or_else(own)
+        let mut base = self.api_base_url.clone().unwrap_or_else(own);
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        base
     }
 }
 

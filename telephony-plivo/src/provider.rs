@@ -190,10 +190,7 @@ impl TelephonyProvider for PlivoProvider {
         })?;
         match &binding.urls {
             Some(urls) => self.bind(number, binding, urls, &numbers).await,
-            None => {
-                self.api.link_number(&binding.number, None).await?;
-                Ok(InboundConfigured::alone())
-            }
+            None => self.unbind(number, binding).await,
         }
     }
 }
@@ -214,6 +211,23 @@ impl PlivoProvider {
         let url = webhook::mark_due(&url, &Due::Do(Box::new(instruction.clone())));
         let url = url.ok_or_else(|| invalid("instruction", "is too long to be a part of a URL"))?;
         self.api.transfer(operation, name_of(operation, call)?, &url).await
+    }
+
+    /// Takes a number out of the application that is configured, and out of no other: whoever linked it elsewhere has taken it
+    /// from us already.
+    async fn unbind(&self, number: &Number, binding: &InboundBinding) -> Result<InboundConfigured, TelephonyError> {
+        let ours = self.config.application_id.as_deref();
+        if ours.is_none() || number.application_id() != ours {
+            return Ok(InboundConfigured::alone());
+        }
+        self.api.link_number(&binding.number, None).await?;
+        let (now, response) = self.api.number(Operation::ConfigureInbound, &binding.number).await?;
+        match now.application_id() {
+            None => Ok(InboundConfigured::alone()),
+            now if now == ours => Err(response.unexpected("the number is still linked; unlink it in the console")),
+            Some(other) => Ok(InboundConfigured::alone()
+                .and(format!("The number is answered by the application {other} now, the account's default."))),
+        }
     }
 
     /// The URLs belong to an application, which other numbers may share.

@@ -347,3 +347,64 @@ async fn an_account_says_what_is_left_and_whether_it_is_a_trial() {
     assert_eq!(info.balance, Some(Money::parse("4.8886", "INR").unwrap()));
     assert_eq!(info.notes, ["It is a trial account: it calls verified numbers only."]);
 }
+
+#[tokio::test]
+async fn a_number_is_taken_back_and_looked_at_afterwards() {
+    let listed = |application: Option<&str>| json!({"number": "14155550100", "application": application.map(|id| format!("{ROOT}/Application/{id}/"))});
+    // Where it was linked, where it is afterwards, what is sent, and what is said.
+    for (before, after, changes, said) in [
+        (Some("77"), None, 1, Some(vec![])),
+        (
+            Some("77"),
+            Some("5"),
+            1,
+            Some(vec!["The number is answered by the application 5 now, the account's default."]),
+        ),
+        (Some("77"), Some("77"), 1, None),
+        (Some("5"), Some("5"), 0, Some(vec![])),
+        (None, None, 0, Some(vec![])),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .and(path(format!("{ROOT}/Number/")))
+            .respond_with(answer(200, json!({"meta": {"next": null}, "objects": [listed(before)]})))
+            .mount(&server)
+            .await;
+        let number_path = format!("{ROOT}/Number/14155550100/");
+        Mock::given(method("POST"))
+            .and(path(number_path.as_str()))
+            .and(body_json(json!({"app_id": null})))
+            .respond_with(answer(202, json!({"message": "changed"})))
+            .expect(changes)
+            .mount(&server)
+            .await;
+        Mock::given(method("GET"))
+            .and(path(number_path.as_str()))
+            .respond_with(answer(200, listed(after)))
+            .mount(&server)
+            .await;
+        let binding = InboundBinding::clear(number("+14155550100"));
+        let outcome = provider(&server).await.configure_inbound(&binding).await;
+        match said {
+            Some(said) => assert_eq!(outcome.unwrap().also_affected, said),
+            None => assert!(matches!(outcome, Err(TelephonyError::UnexpectedResponse { .. })), "{outcome:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_are_followed_behind_a_proxy_in_a_folder() {
+    let server = MockServer::start().await;
+    for (offset, next) in [("0", json!(format!("{ROOT}/Number/?limit=20&offset=20"))), ("20", Value::Null)] {
+        Mock::given(path(format!("/plivo{ROOT}/Number/")))
+            .and(query_param("offset", offset))
+            .respond_with(answer(200, json!({"meta": {"next": next}, "objects": [{"number": "14155550100"}]})))
+            .expect(1)
+            .mount(&server)
+            .await;
+    }
+    let base = format!("{}/plivo", server.uri());
+    let account = json!({"auth_id": AUTH_ID, "auth_token": "the-auth-token", "api_base_url": base});
+    let provider = telephony_plivo::DESCRIPTOR.build(&account, ProviderContext::network().unwrap()).unwrap();
+    assert_eq!(provider.get_available_phone_numbers().await.unwrap().len(), 2);
+}
