@@ -1,6 +1,10 @@
 //! Telnyx's error bodies: `{"errors": [{"code", "title", "detail", "source": {"pointer"}}]}`, the code a text.
 //!
-//! Source: <https://developers.telnyx.com/api/errors>, and the schema `Errors` of the published OpenAPI description.
+//! The code counts before the HTTP status: some resources answer 401 to credentials that are right and not enough. Codes with
+//! more than one meaning (10006, 10007, 10011) go by the status.
+//!
+//! Source: <https://developers.telnyx.com/api/errors>, and the schema `Errors` and the examples of the published OpenAPI
+//! description (2026-07).
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -8,6 +12,18 @@ use telephony_core::{CarrierMessage, FieldProblem, Operation, TelephonyError, re
 
 use crate::NAME;
 
+/// The credentials are wrong.
+const AUTHENTICATION_FAILED: &str = "10009";
+/// The credentials are right, and do not permit this; some resources say so with status 401.
+const NOT_PERMITTED: &str = "10010";
+/// The account's level does not include this, or its limit is reached.
+const NOT_AT_THIS_LEVEL: [&str; 2] = ["10038", "10039"];
+/// As many calls as the user, the outbound voice profile or the application may have are up.
+const CHANNELS_IN_USE: [&str; 3] = ["90041", "90042", "90043"];
+/// A file could not be fetched. With status 404 it is the resource of this code, whose title alone tells it from others.
+const RESOURCE_NOT_FOUND: &str = "10005";
+const AUDIO_NOT_FOUND: &str = "Audio file not found";
+const AUDIO_NOT_DOWNLOADED: &str = "90040";
 /// The command is for a call that is over.
 const ALREADY_ENDED: &str = "90018";
 /// The command names no call.
@@ -24,6 +40,7 @@ const NO_SUCH_CONFERENCE: &str = "90058";
 
 /// Parts of a request, by our name for them.
 const FIELDS: &[(&str, &str)] = &[
+    ("/connection_id", "connection_id"),
     ("/to", "to"),
     ("/from", "from"),
     ("/webhook_url", "urls.events"),
@@ -86,9 +103,17 @@ pub(crate) fn map(operation: Operation, status: StatusCode, _: &HeaderMap, body:
         return TelephonyError::InvalidRequest { provider, operation, problem, carrier: Some(carrier) };
     }
     match (status, entry.code.as_str()) {
-        (_, ALREADY_ENDED | BAD_CALL_CONTROL_ID) | (StatusCode::NOT_FOUND, _) => {
-            TelephonyError::NotFound { provider, operation, carrier }
+        (_, ALREADY_ENDED | BAD_CALL_CONTROL_ID) => TelephonyError::NotFound { provider, operation, carrier },
+        (_, AUTHENTICATION_FAILED) => TelephonyError::Authentication { provider, operation, carrier },
+        (_, NOT_PERMITTED) => TelephonyError::PermissionDenied { provider, operation, carrier },
+        (_, code) if NOT_AT_THIS_LEVEL.contains(&code) => {
+            TelephonyError::PermissionDenied { provider, operation, carrier }
         }
+        // Nothing is queued: once a call has ended, the same request may pass.
+        (_, code) if CHANNELS_IN_USE.contains(&code) => {
+            TelephonyError::RateLimited { provider, operation, retry_after: None }
+        }
+        (StatusCode::NOT_FOUND, _) => TelephonyError::NotFound { provider, operation, carrier },
         (StatusCode::UNAUTHORIZED, _) => TelephonyError::Authentication { provider, operation, carrier },
         (StatusCode::FORBIDDEN, _) => TelephonyError::PermissionDenied { provider, operation, carrier },
         _ => TelephonyError::Rejected { provider, operation, carrier },
@@ -137,10 +162,16 @@ pub(crate) fn unless_the_call_is_over(error: TelephonyError) -> TelephonyError {
 
 /// The field that an error is about, where it says so.
 fn field_problem(entry: &Entry, message: &str) -> Option<FieldProblem> {
+    let problem = |field: &str| Some(FieldProblem::new(field, redact::numbers_in(message)));
+    // A file is not the call: that there is none must not be taken for the call's end.
+    match entry.code.as_str() {
+        AUDIO_NOT_DOWNLOADED => return problem("url"),
+        RESOURCE_NOT_FOUND if entry.title == AUDIO_NOT_FOUND => return problem("url"),
+        _ => {}
+    }
     let source = entry.source.as_ref()?;
     let pointer = source.pointer.clone().or_else(|| source.parameter.as_ref().map(|name| format!("/{name}")))?;
-    let (_, field) = FIELDS.iter().find(|(known, _)| *known == pointer)?;
-    Some(FieldProblem::new(*field, redact::numbers_in(message)))
+    FIELDS.iter().find(|(known, _)| *known == pointer).and_then(|(_, field)| problem(field))
 }
 
 #[cfg(test)]
@@ -175,6 +206,139 @@ mod tests {
         );
         assert!(matches!(error(404, "not json"), TelephonyError::NotFound { .. }));
         assert!(matches!(error(422, "{}"), TelephonyError::Rejected { .. }));
+    }
+
+    /// The examples of the OpenAPI description, and the table of codes where it has none.
+    #[test]
+    fn every_code_means_something_to_a_caller() {
+        let body = |code: &str, title: &str, detail: &str, pointer: Option<&str>| {
+            let source = pointer.map(|pointer| serde_json::json!({"pointer": pointer}));
+            let url = format!("https://developers.telnyx.com/docs/overview/errors/{code}");
+            let entry = serde_json::json!({
+                "code": code, "title": title, "detail": detail, "source": source, "meta": {"url": url},
+            });
+            serde_json::json!({"errors": [entry]}).to_string()
+        };
+        for (status, code, title, detail, pointer, kind) in [
+            (
+                404,
+                "10005",
+                "Resource not found",
+                "The requested resource or URL could not be found.",
+                Some("/"),
+                "none",
+            ),
+            (404, "10007", "Resource not found", "Resource not found", None, "none"),
+            (
+                403,
+                "10006",
+                "Not authorized",
+                "You are not authorized to access the requested resource.",
+                None,
+                "denied",
+            ),
+            (
+                401,
+                "10009",
+                "Authentication failed",
+                "Could not understand the provided credentials.",
+                None,
+                "credentials",
+            ),
+            (
+                403,
+                "10009",
+                "Authentication failed",
+                "Could not understand the provided credentials.",
+                None,
+                "credentials",
+            ),
+            (401, "401", "Unauthorized", "Unauthorized", None, "credentials"),
+            // Of a resource that says 401 and means 403.
+            (
+                401,
+                "10010",
+                "Not authorized",
+                "You are not authorized to access the requested resource.",
+                Some("/"),
+                "denied",
+            ),
+            (403, "10010", "Authorization failed", "You do not have permission.", None, "denied"),
+            (
+                422,
+                "10038",
+                "Feature not permitted",
+                "This feature is not permitted at this account level.",
+                None,
+                "denied",
+            ),
+            (422, "10039", "Feature limited", "A limit for this feature has been reached.", None, "denied"),
+            // The code of 429, in another sense.
+            (
+                422,
+                "10011",
+                "Media encryption not supported",
+                "SRTP is not supported.",
+                Some("/media_encryption"),
+                "refused",
+            ),
+            (400, "10015", "Bad Request", "The request failed because it was not well-formed.", Some("/"), "refused"),
+            (
+                422,
+                "10015",
+                "Invalid value for connection_id",
+                "Only Call Control Apps are.",
+                Some("/connection_id"),
+                "connection_id",
+            ),
+            (422, "10016", "Phone number must be in +E164 format", "The 'to' parameter must be.", Some("/to"), "to"),
+            (422, "10004", "Missing required parameter", "The 'to' parameter is required.", Some("/to"), "to"),
+            (
+                422,
+                "90028",
+                "Invalid value for timeout_secs",
+                "It must be an 'integer'.",
+                Some("/timeout_secs"),
+                "ring_timeout",
+            ),
+            (
+                422,
+                "90029",
+                "Invalid value for time_limit_secs",
+                "It must be an 'integer'.",
+                Some("/time_limit_secs"),
+                "time_limit",
+            ),
+            (422, "90015", "Invalid Call Control ID", "It was not valid.", Some("/call_control_id"), "none"),
+            (422, "90018", "Call has already ended", "This call is no longer active.", None, "none"),
+            (422, "90034", "Call not answered yet", "It has not been answered yet.", None, "refused"),
+            (422, "90041", "User termination channels limit exceeded", "The limit has been reached.", None, "wait"),
+            (
+                403,
+                "90042",
+                "Outbound voice profile channels limit exceeded",
+                "The limit has been reached.",
+                None,
+                "wait",
+            ),
+            (403, "90043", "Connection outbound channels limit exceeded", "The limit has been reached.", None, "wait"),
+            (422, "90045", "Media Streaming is used", "This command can't be issued.", None, "refused"),
+            (422, "90048", "Media Streaming is not used", "This command can only be issued then.", None, "refused"),
+            (404, "10005", "Audio file not found", "Provided audio file URL couldn't be found.", None, "url"),
+            (400, "90040", "Downloading audio file failed", "It couldn't be downloaded.", None, "url"),
+        ] {
+            let error = error(status, &body(code, title, detail, pointer));
+            let seen = match &error {
+                TelephonyError::NotFound { .. } => "none",
+                TelephonyError::PermissionDenied { .. } => "denied",
+                TelephonyError::Authentication { .. } => "credentials",
+                TelephonyError::Rejected { .. } => "refused",
+                TelephonyError::RateLimited { .. } => "wait",
+                TelephonyError::InvalidRequest { problem, .. } => problem.field.as_str(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(seen, kind, "{status} {code} {title}");
+        }
     }
 
     #[test]
