@@ -191,7 +191,9 @@ fn events(data: &Data) -> Result<Vec<CallEvent>, WebhookError> {
         call = call.with_handle(CONFERENCE, if left { "" } else { conference });
     }
     let kinds = kinds(event, payload).into_iter().map(|kind| (call.clone(), kind));
-    let when = data.occurred_at.as_deref().and_then(|text| Timestamp::parse(text, &Rfc3339).ok());
+    // Of conferences and prices the time is in the payload.
+    let when = data.occurred_at.as_deref().or_else(|| payload.get("occurred_at"));
+    let when = when.and_then(|text| Timestamp::parse(text, &Rfc3339).ok());
     let written = |(n, (call, kind))| CallEvent::new(call, format!("{}:{n}", data.id), kind).at(when);
     Ok(kinds.chain(left_alone(data)).enumerate().map(written).collect())
 }
@@ -305,15 +307,18 @@ fn status_change(event: &str, payload: &Payload) -> Option<StatusChange> {
 
 /// How a call ended: Telnyx's cause, refined by the SIP response where there was one.
 ///
-/// Source: the enumeration `hangup_cause` of the OpenAPI description; SIP responses as in RFC 3261, section 21.
+/// Source: the enumeration `hangup_cause` of the OpenAPI description; SIP responses as in RFC 3261, section 21, and of 403 the
+/// pages <https://developers.telnyx.com/docs/voice/sip-trunking/configuration/concurrent-limits> and `caller-id-policy`.
 fn end(payload: &Payload) -> StatusChange {
     let cause = payload.get("hangup_cause").unwrap_or("unspecified");
     let sip = payload.get("sip_hangup_cause").filter(|text| *text != "unspecified");
     let (status, refusal) = match (cause, sip) {
         ("normal_clearing", Some("487")) | ("originator_cancel", _) => (CallStatus::Canceled, None),
         ("normal_clearing" | "time_limit", _) => (CallStatus::Completed, None),
-        ("user_busy", Some("603")) | ("call_rejected", _) => (CallStatus::Busy, Some(Refusal::Declined)),
-        ("user_busy", _) => (CallStatus::Busy, None),
+        // A network that does not put it through: a destination or a caller that is not permitted, no free channel.
+        ("call_rejected", Some("403")) => (CallStatus::Failed, None),
+        ("user_busy", _) | ("call_rejected", Some("486" | "600")) if sip != Some("603") => (CallStatus::Busy, None),
+        ("user_busy" | "call_rejected", _) => (CallStatus::Busy, Some(Refusal::Declined)),
         ("no_answer" | "timeout", _) => (CallStatus::NoAnswer, None),
         ("not_found", _) | (_, Some("404" | "484" | "604")) => (CallStatus::Failed, Some(Refusal::InvalidNumber)),
         (_, Some("486" | "600")) => (CallStatus::Busy, None),
@@ -468,6 +473,17 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_an_event_is_beside_its_payload_or_inside() {
+        let inside = json!({"conference_id": "c-1", "occurred_at": "2018-02-02T22:20:27.521992Z"});
+        let told = events(&data("conference.ended", inside)).unwrap().remove(0);
+        let expected = Timestamp::parse("2018-02-02T22:20:27.521992Z", &Rfc3339).unwrap();
+        assert_eq!(told.occurred_at, Some(expected));
+        let mut beside = data("call.answered", json!({}));
+        beside.occurred_at = Some("2018-02-02T22:20:27.521992Z".to_owned());
+        assert_eq!(events(&beside).unwrap()[0].occurred_at, Some(expected));
+    }
+
+    #[test]
     fn a_file_that_cannot_be_played_does_not_stop_the_call() {
         let state = State::due(After::Playback, Due::HangUp).encode();
         let events = of("call.playback.ended", json!({"client_state": state, "status": "file_not_found"}));
@@ -483,7 +499,11 @@ mod tests {
             ("originator_cancel", "487", CallStatus::Canceled, None),
             ("time_limit", "unspecified", CallStatus::Completed, None),
             ("user_busy", "486", CallStatus::Busy, None),
+            ("user_busy", "603", CallStatus::Busy, Some(Refusal::Declined)),
             ("call_rejected", "603", CallStatus::Busy, Some(Refusal::Declined)),
+            ("call_rejected", "unspecified", CallStatus::Busy, Some(Refusal::Declined)),
+            ("call_rejected", "486", CallStatus::Busy, None),
+            ("call_rejected", "403", CallStatus::Failed, None),
             ("no_answer", "480", CallStatus::NoAnswer, None),
             ("timeout", "487", CallStatus::NoAnswer, None),
             ("not_found", "404", CallStatus::Failed, Some(Refusal::InvalidNumber)),
