@@ -173,7 +173,14 @@ fn spoken(say: &Say, field: &str) -> Result<Value, Problem> {
             format!("AWS.Polly.{name}")
         }
     };
-    Ok(json!({"payload": say.text, "payload_type": "text", "voice": voice}))
+    let mut body = json!({"payload": say.text, "payload_type": "text", "voice": voice});
+    // Voices of AWS Polly have a language; others are told which, if it is one that Telnyx lists.
+    if let (Some(_), Some(language)) = (&say.voice, &say.language)
+        && let Some((known, _)) = VOICES.iter().find(|(known, _)| known.eq_ignore_ascii_case(language))
+    {
+        body["language"] = (*known).into();
+    }
+    Ok(body)
 }
 
 fn speak(say: &Say) -> Result<Command, Problem> {
@@ -200,22 +207,25 @@ fn gather_digits(gather: &GatherDigits) -> Result<Command, Problem> {
         return Err(problem("timeout", "must be a millisecond to two minutes"));
     }
     let (name, mut body) = match &gather.prompt {
-        None => ("gather", json!({"initial_timeout_millis": millis})),
+        // All of it: the wait for the first digit, and for each that follows.
+        None => {
+            let all = millis * (u64::from(gather.max_digits) + 1);
+            ("gather", json!({"initial_timeout_millis": millis, "timeout_millis": all}))
+        }
         Some(prompt) if matches!(prompt.then, Then::Ask(_)) => {
             return Err(problem("prompt.then", "has no effect: the callback is asked what follows"));
         }
-        // One try: what to do about silence is for whoever is asked.
+        // One try: what to do about silence is for whoever is asked. Here the time is that from the prompt to an answer.
         Some(prompt) => {
             let mut body = spoken(prompt, "prompt.")?;
             body["maximum_tries"] = 1.into();
+            body["timeout_millis"] = millis.into();
             ("gather_using_speak", body)
         }
     };
     body["minimum_digits"] = 1.into();
     body["maximum_digits"] = gather.max_digits.into();
     body["inter_digit_timeout_millis"] = millis.into();
-    // All of it: the wait for each digit, and for the first.
-    body["timeout_millis"] = (millis * (u64::from(gather.max_digits) + 1)).into();
     body["terminating_digit"] = if gather.finish_on_hash { "#" } else { "" }.into();
     body["valid_digits"] = if gather.finish_on_hash { "0123456789*" } else { "0123456789*#" }.into();
     body["client_state"] = State::due(After::Gather, Due::Ask(gather.callback.clone())).encode().into();
@@ -343,6 +353,10 @@ mod tests {
         assert_eq!(voice(Say::text("x").with_language("de-de")), "AWS.Polly.Vicki");
         assert_eq!(voice(Say::text("x").with_voice("Telnyx.KokoroTTS.af")), "Telnyx.KokoroTTS.af");
         assert!(refused(&CallInstruction::Say(Say::text("x").with_language("tlh"))).contains("voice: is needed"));
+        let language = |say: Say| written(&CallInstruction::Say(say), false).body["language"].clone();
+        assert_eq!(language(Say::text("x").with_voice("Azure.any").with_language("fr-fr")), "fr-FR");
+        assert_eq!(language(Say::text("x").with_voice("Azure.any").with_language("tlh")), Value::Null);
+        assert_eq!(language(Say::text("x").with_language("fr-FR")), Value::Null);
     }
 
     #[test]
@@ -353,6 +367,8 @@ mod tests {
         let asked = written(&CallInstruction::GatherDigits(gather.with_prompt(Say::text("PIN?"))), false);
         assert_eq!((asked.name, &asked.body["payload"]), ("gather_using_speak", &json!("PIN?")));
         assert_eq!((&asked.body["maximum_digits"], &asked.body["terminating_digit"]), (&json!(4), &json!("#")));
+        // Who says nothing after the prompt is waited for once, and not once for each digit.
+        assert_eq!(asked.body["timeout_millis"], 5_000);
     }
 
     #[test]
