@@ -1,14 +1,14 @@
 //! The REST API, version 2: JSON, authorised by the API key.
 //!
-//! Source: <https://developers.telnyx.com/api/call-control>, and the published OpenAPI description of 2025-08.
+//! Source: <https://developers.telnyx.com/api/call-control>, and the published OpenAPI description of 2026-07.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use telephony_core::{
-    CallId, CallRef, CallSnapshot, CallState, Conference, MachineDetection, Operation, OutboundCall, PhoneNumber,
-    TelephonyError, Timestamp, Url,
+    CallId, CallRef, CallSnapshot, CallState, Conference, MachineDetection, Operation, OutboundCall, OwnedNumber,
+    PhoneNumber, TelephonyError, Timestamp, Url,
     http::{ApiRequest, ApiResponse, HttpClient},
 };
 use time::format_description::well_known::Rfc3339;
@@ -19,8 +19,11 @@ use crate::{
     webhook::{LEG, SESSION, State},
 };
 
-/// The most numbers that a page holds.
-const PAGE_SIZE: &str = "250";
+/// The most that a page holds.
+const LONGEST_PAGE: u8 = 250;
+
+/// What a page of verified numbers holds if nothing is said; the most is not documented.
+const VERIFIED_NUMBERS_PAGE: u8 = 25;
 
 /// More pages than any account has: a list that does not end is refused.
 const MOST_PAGES: u64 = 1_000;
@@ -101,7 +104,7 @@ impl Api {
         self.send(operation, request).await?.json::<Data<Accepted>>().map(|_| ())
     }
 
-    /// `GET /phone_numbers`, to its last page.
+    /// `GET /phone_numbers`, to its last page. Telnyx lists those too that the account has not any more, or never got.
     pub(crate) async fn numbers(
         &self,
         operation: Operation,
@@ -109,7 +112,13 @@ impl Api {
     ) -> Result<Vec<Number>, TelephonyError> {
         // Digits only: with other characters nothing is found.
         let filter = filter.map(|wanted| ("filter[phone_number]", wanted.digits()));
-        self.pages(operation, &["phone_numbers"], filter).await
+        let all: Vec<Number> = self.pages(operation, &["phone_numbers"], filter, LONGEST_PAGE).await?;
+        Ok(all.into_iter().filter(Number::is_the_accounts).collect())
+    }
+
+    /// `GET /verified_numbers`, to its last page: numbers of somebody else's network that may be called from.
+    pub(crate) async fn verified_numbers(&self, operation: Operation) -> Result<Vec<VerifiedNumber>, TelephonyError> {
+        self.pages(operation, &["verified_numbers"], None, VERIFIED_NUMBERS_PAGE).await
     }
 
     /// A list, to its last page.
@@ -118,6 +127,7 @@ impl Api {
         operation: Operation,
         path: &[&str],
         filter: Option<(&str, &str)>,
+        size: u8,
     ) -> Result<Vec<T>, TelephonyError> {
         let mut all = Vec::new();
         for number in 1..=MOST_PAGES {
@@ -125,7 +135,7 @@ impl Api {
             url.query_pairs_mut()
                 .extend_pairs(filter)
                 .append_pair("page[number]", &number.to_string())
-                .append_pair("page[size]", PAGE_SIZE);
+                .append_pair("page[size]", &size.to_string());
             let page: Page<T> = self.send(operation, ApiRequest::get(url)).await?.json()?;
             all.extend(page.data);
             if number >= page.meta.total_pages {
@@ -258,7 +268,8 @@ impl Api {
         call: &CallRef,
     ) -> Result<Option<String>, TelephonyError> {
         let own = call_id(operation, call)?.as_str();
-        let all: Vec<Participant> = self.pages(operation, &["conferences", id, "participants"], None).await?;
+        let path = ["conferences", id, "participants"];
+        let all: Vec<Participant> = self.pages(operation, &path, None, LONGEST_PAGE).await?;
         let found = all.into_iter().find(|one| one.call_control_id == own && one.status.as_deref() != Some("left"));
         Ok(found.map(|one| one.id))
     }
@@ -449,9 +460,31 @@ pub(crate) struct Number {
     connection_id: Option<String>,
     #[serde(default)]
     connection_name: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    country_iso_alpha2: Option<String>,
+    #[serde(default)]
+    customer_reference: Option<String>,
 }
 
 impl Number {
+    /// Whether the account has it, or will: a word that is not known does not take it away.
+    fn is_the_accounts(&self) -> bool {
+        !matches!(self.status.as_deref(), Some("deleted" | "ported-out" | "purchase-failed" | "port-failed"))
+    }
+
+    /// As callers see it. One that is still on its way, or for emergencies only, cannot be called from.
+    pub(crate) fn owned(&self) -> Option<OwnedNumber> {
+        let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let mut owned = OwnedNumber::new(self.e164()?);
+        owned.provider_id = Some(self.id.clone());
+        owned.label = some(&self.customer_reference);
+        owned.country = some(&self.country_iso_alpha2);
+        owned.voice = matches!(self.status.as_deref(), None | Some("" | "active" | "port-out-pending"));
+        Some(owned)
+    }
+
     pub(crate) fn e164(&self) -> Option<PhoneNumber> {
         self.phone_number.parse().ok()
     }
@@ -467,9 +500,24 @@ impl Number {
     }
 }
 
+/// A number that the account has shown to be its own, at another carrier.
+#[derive(Debug, Deserialize)]
+pub(crate) struct VerifiedNumber {
+    phone_number: String,
+}
+
+impl VerifiedNumber {
+    pub(crate) fn e164(&self) -> Option<PhoneNumber> {
+        self.phone_number.parse().ok()
+    }
+}
+
 /// The application that calls are made with.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Application {
+    /// Whether it can be used.
+    #[serde(default)]
+    pub(crate) active: Option<bool>,
     #[serde(default)]
     pub(crate) application_name: String,
     #[serde(default)]

@@ -14,7 +14,7 @@ use telephony_core::{
 use crate::{
     DESCRIPTOR, NAME, TelnyxConfig,
     answer::{self, Command, Told},
-    api::{Api, Number, channels},
+    api::{Api, Number, VerifiedNumber, channels},
     conference, error,
     media::TelnyxMedia,
     signature,
@@ -92,8 +92,20 @@ impl TelephonyProvider for TelnyxProvider {
     }
 
     async fn get_available_phone_numbers(&self) -> Result<Vec<OwnedNumber>, TelephonyError> {
-        let numbers = self.api.numbers(Operation::GetAvailablePhoneNumbers, None).await?;
-        Ok(numbers.iter().filter_map(Number::e164).map(OwnedNumber::new).collect())
+        let operation = Operation::GetAvailablePhoneNumbers;
+        let mut numbers: Vec<OwnedNumber> =
+            self.api.numbers(operation, None).await?.iter().filter_map(Number::owned).collect();
+        let verified = match self.api.verified_numbers(operation).await {
+            // A key may list the account's numbers and not these.
+            Err(TelephonyError::PermissionDenied { .. } | TelephonyError::NotFound { .. }) => Vec::new(),
+            other => other?,
+        };
+        for number in verified.iter().filter_map(VerifiedNumber::e164) {
+            if numbers.iter().all(|known| known.number != number) {
+                numbers.push(OwnedNumber::new(number));
+            }
+        }
+        Ok(numbers)
     }
 
     /// Looks at the application too: most of what keeps calls from working is there.
@@ -103,6 +115,9 @@ impl TelephonyProvider for TelnyxProvider {
         let mut info = AccountInfo::new(&self.config.connection_id);
         info.balance = Money::parse(&balance.balance, balance.currency.as_deref().unwrap_or("USD")).ok();
         info.name = Some(application.application_name.clone()).filter(|name| !name.is_empty());
+        if application.active == Some(false) {
+            info.notes.push("It is not active: no call goes through it.".to_owned());
+        }
         if application.webhook_api_version.as_deref().is_some_and(|version| version != "2") {
             info.notes.push("Its webhook API version is 1; set it to 2, or its webhooks cannot be read.".to_owned());
         }

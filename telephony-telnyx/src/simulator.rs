@@ -44,6 +44,9 @@ const GATHER_ENDED: &str = "call.gather.ended";
 /// The same of the leg that a transfer made, which nobody answered.
 const OTHER_LEG_ENDED: &str = "call.hangup";
 
+/// The member, and the note, with the name of the dial that made a call.
+const DIAL: &str = "command_id";
+
 /// The notes about that leg: what its webhooks repeat, and how it ended.
 const OTHER_LEG_STATE: &str = "other_leg_state";
 const OTHER_LEG_CAUSE: &str = "other_leg_cause";
@@ -101,6 +104,12 @@ impl CarrierSimulator for TelnyxSimulator {
                 self.conferences.rest(method, path, request.uri().query().unwrap_or_default(), &body, exchange)
             }
             ("GET", ["v2", "phone_numbers"]) => list_numbers(request.uri().query().unwrap_or_default(), exchange),
+            ("GET", ["v2", "phone_numbers", id]) => {
+                let found = exchange.number_mut(&number_of(id)).map(|number| number_json(number));
+                found.map_or_else(not_found, |number| data(&number))
+            }
+            // All callers are numbers of the account.
+            ("GET", ["v2", "verified_numbers"]) => page(request.uri().query().unwrap_or_default(), 25, &[]),
             ("PATCH", ["v2", "phone_numbers", id]) => bind_number(id, &body, exchange),
             ("GET", ["v2", "call_control_applications", APPLICATION_ID]) => data(&self.application_json()),
             ("PATCH", ["v2", "call_control_applications", APPLICATION_ID]) => self.update_application(&body),
@@ -271,8 +280,14 @@ fn create_call(body: &Value, exchange: &mut Exchange) -> Answer {
     if !matches!(detection, "disabled" | "detect" | "greeting_end") {
         return invalid("answering_machine_detection", "is not simulated");
     }
+    if let Some(placed) = placed_before(body, exchange) {
+        return data(&call_json(placed));
+    }
+    if text(body, "client_state").is_some_and(|state| decode_base64_into(state, &mut Vec::new()).is_err()) {
+        return state_refused();
+    }
     let mut notes = BTreeMap::new();
-    for name in ["webhook_url", "client_state"] {
+    for name in ["webhook_url", "client_state", DIAL] {
         if let Some(value) = text(body, name) {
             notes.insert(name.to_owned(), value.to_owned());
         }
@@ -292,6 +307,12 @@ fn create_call(body: &Value, exchange: &mut Exchange) -> Answer {
     data(&call_json(call))
 }
 
+/// The call that a dial of the same name has made: it is not dialled again.
+fn placed_before<'a>(body: &Value, exchange: &'a Exchange) -> Option<&'a SimulatedCall> {
+    let name = text(body, DIAL)?;
+    exchange.calls().iter().find(|call| call.note(DIAL) == Some(name))
+}
+
 /// Carries out a command, once for each `command_id`.
 fn run_command(id: &str, command: &str, body: &Value, exchange: &mut Exchange) -> Answer {
     let Some(call) = exchange.call_mut(id) else {
@@ -304,7 +325,7 @@ fn run_command(id: &str, command: &str, body: &Value, exchange: &mut Exchange) -
         return done();
     }
     if !note_command(call, body) {
-        return invalid("client_state", "must be base64");
+        return state_refused();
     }
     let answered = call.answered_at.is_some();
     let parked = call.direction == Direction::Inbound && !answered;
@@ -341,8 +362,12 @@ fn run_command(id: &str, command: &str, body: &Value, exchange: &mut Exchange) -
         "streaming_start" => stream_step(body).map(|step| vec![step, Step::AwaitCommand]),
         "speak" => say_step(body).map(|step| vec![step, Step::Redirect { url: SPEAK_ENDED.to_owned() }]),
         "playback_start" => play_steps(body),
-        "gather" => Ok(vec![gather_step(body)]),
-        "gather_using_speak" => say_step(body).map(|step| vec![step, gather_step(body)]),
+        "gather" => gather_step(body, "initial_timeout_millis", 5_000).map(|step| vec![step]),
+        // How long an answer is waited for after the prompt, here under the name of what is all of it in `gather`.
+        "gather_using_speak" => {
+            let gather = gather_step(body, "timeout_millis", 60_000);
+            say_step(body).and_then(|say| Ok(vec![say, gather?]))
+        }
         "transfer" => match text(body, "to") {
             Some(to) => {
                 let caller_id = text(body, "from").map(str::to_owned);
@@ -453,35 +478,52 @@ fn play_steps(body: &Value) -> Result<Vec<Step>, Refused> {
     Ok(plays.chain([Step::Redirect { url: PLAYBACK_ENDED.to_owned() }]).collect())
 }
 
-fn gather_step(body: &Value) -> Step {
-    let most = body["maximum_digits"].as_u64().and_then(|most| usize::try_from(most).ok());
-    Step::Gather {
-        max_digits: most.unwrap_or(128),
-        timeout: Duration::from_millis(body["inter_digit_timeout_millis"].as_u64().unwrap_or(5_000)),
+/// The engine knows one wait for all digits: the first one's.
+fn gather_step(body: &Value, wait: &str, default: u64) -> Result<Step, Refused> {
+    let count = |name, default, range: std::ops::RangeInclusive<u64>| {
+        let given = body.get(name).map_or(Some(default), Value::as_u64);
+        given.filter(|given| range.contains(given)).ok_or((name, "is out of range"))
+    };
+    count("minimum_digits", 1, 1..=128)?;
+    count("inter_digit_timeout_millis", 5_000, 1..=120_000)?;
+    let most = count("maximum_digits", 128, 1..=128)?;
+    let millis = body.get(wait).map_or(Some(default), Value::as_u64).ok_or(("timeout_millis", "is out of range"))?;
+    Ok(Step::Gather {
+        max_digits: usize::try_from(most).unwrap_or(128),
+        timeout: Duration::from_millis(millis),
         finish_on_hash: body["terminating_digit"].as_str().is_none_or(|digit| digit == "#"),
         callback: GATHER_ENDED.to_owned(),
-    }
+    })
 }
 
 fn list_numbers(query: &str, exchange: &Exchange) -> Answer {
+    let filters: BTreeMap<String, String> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let wanted = |name: &str| filters.get(&format!("filter[{name}]")).map(String::as_str);
+    let matches = |known: &&SimulatedNumber| {
+        wanted("phone_number").is_none_or(|digits| known.number.trim_start_matches('+').contains(digits))
+            && wanted("connection_id").is_none_or(|id| known.notes.get("connection_id").is_some_and(|own| own == id))
+    };
+    let found: Vec<Value> = exchange.numbers().iter().filter(matches).map(number_json).collect();
+    page(query, 20, &found)
+}
+
+/// The part of a list that is asked for.
+fn page(query: &str, usual_size: usize, all: &[Value]) -> Answer {
     let query: BTreeMap<String, String> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let count = |name: &str, default: usize| query.get(name).and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (page, size) = (count("page[number]", 1).max(1), count("page[size]", 20));
+    let (page, size) = (count("page[number]", 1).max(1), count("page[size]", usual_size));
     if !(1..=250).contains(&size) {
         return error(StatusCode::BAD_REQUEST, "10015", "page[size] must be 1 to 250", None);
     }
-    let wanted = query.get("filter[phone_number]").map(String::as_str).unwrap_or_default();
-    let found: Vec<&SimulatedNumber> =
-        exchange.numbers().iter().filter(|known| known.number.trim_start_matches('+').contains(wanted)).collect();
-    let list: Vec<Value> = found.iter().skip((page - 1) * size).take(size).map(|number| number_json(number)).collect();
+    let part: Vec<&Value> = all.iter().skip((page - 1) * size).take(size).collect();
     let meta = json!({
-        "page_number": page, "page_size": size, "total_pages": found.len().div_ceil(size), "total_results": found.len(),
+        "page_number": page, "page_size": size, "total_pages": all.len().div_ceil(size), "total_results": all.len(),
     });
-    answer(StatusCode::OK, &json!({"data": list, "meta": meta}))
+    answer(StatusCode::OK, &json!({"data": part, "meta": meta}))
 }
 
 fn bind_number(id: &str, body: &Value, exchange: &mut Exchange) -> Answer {
-    let Some(number) = exchange.number_mut(&format!("+{}", id.trim_start_matches("12"))) else { return not_found() };
+    let Some(number) = exchange.number_mut(&number_of(id)) else { return not_found() };
     match body["connection_id"].as_str() {
         Some(APPLICATION_ID) => {
             number.notes.insert("connection_id".to_owned(), APPLICATION_ID.to_owned());
@@ -494,13 +536,19 @@ fn bind_number(id: &str, body: &Value, exchange: &mut Exchange) -> Answer {
     data(&number_json(number))
 }
 
+/// The number that has an id.
+fn number_of(id: &str) -> String {
+    format!("+{}", id.strip_prefix("12").unwrap_or_default())
+}
+
 /// Its id is no number that could be called, and never changes.
 fn number_json(number: &SimulatedNumber) -> Value {
     let application = number.notes.get("connection_id");
     json!({
         "record_type": "phone_number", "id": format!("12{}", number.number.trim_start_matches('+')),
         "phone_number": number.number, "status": "active", "connection_id": application,
-        "connection_name": application.map(|_| "Sandbox"), "tags": [],
+        "connection_name": application.map(|_| "Sandbox"), "tags": [], "country_iso_alpha2": "US",
+        "phone_number_type": "local", "created_at": "2019-10-23T18:10:00.000Z", "purchased_at": "2019-10-23T18:10:00.000Z",
     })
 }
 
@@ -552,6 +600,7 @@ fn cost_json(call: &SimulatedCall, rate: Decimal) -> Value {
 
 fn recording_json(call: &SimulatedCall) -> Value {
     json!({
+        "recording_id": leg(call), "format": "wav",
         "recording_urls": {"wav": format!("https://s3.amazonaws.com/telephony-recorder-prod/{}.wav", leg(call))},
         "public_recording_urls": {}, "channels": "dual",
         "recording_started_at": call.answered_at.map(moment), "recording_ended_at": call.ended_at.map(moment),
@@ -564,6 +613,10 @@ fn done() -> Answer {
 
 fn not_found() -> Answer {
     error(StatusCode::NOT_FOUND, "10005", "Resource not found", None)
+}
+
+fn state_refused() -> Answer {
+    error(StatusCode::UNPROCESSABLE_ENTITY, "90017", "Invalid value for client_state", Some("client_state"))
 }
 
 fn invalid(field: &str, reason: &str) -> Answer {

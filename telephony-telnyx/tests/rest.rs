@@ -8,7 +8,7 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use telephony_core::{
     CallCost, CallId, CallInstruction, CallRef, CallState, CallUrls, Conference, HangUp, InboundBinding, InboundUrls,
-    MachineDetection, OutboundCall, PhoneNumber, ProviderContext, RecordingRequest, Say, Stream, TelephonyError,
+    MachineDetection, OutboundCall, PhoneNumber, Play, ProviderContext, RecordingRequest, Say, Stream, TelephonyError,
     TelephonyProvider, TransferRequest,
 };
 use wiremock::{
@@ -101,7 +101,9 @@ async fn what_telnyx_would_refuse_is_refused_before_it_is_sent() {
     let elsewhere = RecordingRequest::dual_channel().with_events("https://other.example.com/".parse().unwrap());
     for (order, field) in [
         (order().with_ring_timeout(Duration::from_secs(4)), "ring_timeout"),
+        (order().with_ring_timeout(Duration::from_millis(600_001)), "ring_timeout"),
         (order().with_time_limit(Duration::from_secs(29)), "time_limit"),
+        (order().with_time_limit(Duration::from_secs(14_401)), "time_limit"),
         (order().with_machine_detection(MachineDetection::HangUp), "machine_detection"),
         (order().with_caller_name("<Acme>"), "caller_name"),
         (order().with_recording(elsewhere), "record.events"),
@@ -468,15 +470,90 @@ async fn numbers_to_the_last_page() {
         Mock::given(method("GET"))
             .and(path("/v2/phone_numbers"))
             .and(query_param("page[number]", n.to_string()))
+            .and(query_param("page[size]", "250"))
             .and(query_param_is_missing("filter[phone_number]"))
             .respond_with(page(n))
             .expect(1)
             .mount(&server)
             .await;
     }
+    // A key that may not list these lists the others.
+    Mock::given(path("/v2/verified_numbers")).respond_with(refusal(403, "10006")).expect(1).mount(&server).await;
     let numbers = provider(&server).await.get_available_phone_numbers().await.unwrap();
     let numbers: Vec<&str> = numbers.iter().map(|owned| owned.number.as_e164()).collect();
     assert_eq!(numbers, ["+14155550101", "+14155550102"]);
+}
+
+#[tokio::test]
+async fn numbers_that_can_be_called_from() {
+    let server = MockServer::start().await;
+    let of = |n: u32, status: &str| {
+        json!({
+            "id": n.to_string(), "phone_number": format!("+141555501{n:02}"), "status": status,
+            "country_iso_alpha2": "US", "customer_reference": format!("line {n}"), "tags": [],
+        })
+    };
+    let words = [
+        "active",
+        "port-out-pending",
+        "purchase-pending",
+        "emergency-only",
+        "brand-new",
+        "deleted",
+        "ported-out",
+        "purchase-failed",
+        "port-failed",
+    ];
+    let all: Vec<Value> = words.iter().zip(0..).map(|(word, n)| of(n, word)).collect();
+    Mock::given(path("/v2/phone_numbers")).respond_with(list(json!(all))).mount(&server).await;
+    let page = |n: u32| {
+        let number = if n == 1 { "+14155550100" } else { "+353861234567" };
+        let data =
+            json!([{"phone_number": number, "record_type": "verified_number", "verified_at": "2026-07-14T09:15:02Z"}]);
+        let meta = json!({"page_number": n, "page_size": 1, "total_pages": 2, "total_results": 2});
+        ResponseTemplate::new(200).set_body_json(json!({"data": data, "meta": meta}))
+    };
+    for n in [1, 2] {
+        let verified = Mock::given(path("/v2/verified_numbers")).and(query_param("page[number]", n.to_string()));
+        verified.and(query_param("page[size]", "25")).respond_with(page(n)).expect(1).mount(&server).await;
+    }
+    let numbers = provider(&server).await.get_available_phone_numbers().await.unwrap();
+    let seen: Vec<(&str, bool)> = numbers.iter().map(|owned| (owned.number.as_e164(), owned.voice)).collect();
+    let expected = [
+        ("+14155550100", true),
+        ("+14155550101", true),
+        ("+14155550102", false),
+        ("+14155550103", false),
+        ("+14155550104", false),
+        ("+353861234567", true),
+    ];
+    assert_eq!(seen, expected);
+    let first = &numbers[0];
+    let (id, label, country) = (first.provider_id.as_deref(), first.label.as_deref(), first.country.as_deref());
+    assert_eq!((id, label, country), (Some("0"), Some("line 0"), Some("US")));
+}
+
+#[tokio::test]
+async fn a_call_that_telnyx_has_forgotten() {
+    let server = MockServer::start().await;
+    Mock::given(method("GET")).respond_with(refusal(404, "10005")).mount(&server).await;
+    let provider = provider(&server).await;
+    let status = provider.get_call_status(&call()).await;
+    assert!(matches!(status, Err(TelephonyError::NotFound { .. })), "{status:?}");
+    let cost = provider.get_call_cost(&call()).await;
+    assert!(matches!(cost, Err(TelephonyError::NotFound { .. })), "{cost:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_not_the_calls_end() {
+    let server = MockServer::start().await;
+    let error = json!({"code": "10005", "title": "Audio file not found", "detail": "It couldn't be found."});
+    let missing = ResponseTemplate::new(404).set_body_json(json!({"errors": [error]}));
+    Mock::given(method("POST")).respond_with(missing).mount(&server).await;
+    let answered = call().with_handle("event", "e-1").with_handle("state", "answered");
+    let play = CallInstruction::Play(Play::url("https://a.test/a.wav".parse().unwrap()));
+    let refused = provider(&server).await.get_webhook_response(&answered, &play).await.unwrap_err();
+    assert!(matches!(&refused, TelephonyError::InvalidRequest { problem, .. } if problem.field == "url"), "{refused}");
 }
 
 #[tokio::test]
@@ -534,7 +611,7 @@ async fn the_account_and_what_is_wrong_with_its_application() {
         .await;
     Mock::given(path(format!("/v2/call_control_applications/{APPLICATION}")))
         .respond_with(answer(json!({
-            "application_name": "Ours", "webhook_api_version": "1", "call_cost_in_webhooks": false,
+            "application_name": "Ours", "active": false, "webhook_api_version": "1", "call_cost_in_webhooks": false,
             "outbound": {"outbound_voice_profile_id": null},
         })))
         .mount(&server)
@@ -542,7 +619,13 @@ async fn the_account_and_what_is_wrong_with_its_application() {
     let account = provider(&server).await.check_account().await.unwrap();
     assert_eq!(account.balance.unwrap().to_string(), "300 USD");
     let notes = account.notes.join("\n");
-    for what in ["version is 1", "no outbound voice profile", "cost webhooks are off", "public key is not checked"] {
+    for what in [
+        "not active",
+        "version is 1",
+        "no outbound voice profile",
+        "cost webhooks are off",
+        "public key is not checked",
+    ] {
         assert!(notes.contains(what), "{notes}");
     }
 }

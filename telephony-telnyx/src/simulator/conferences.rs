@@ -8,7 +8,7 @@ use telephony_core::{Timestamp, Url};
 use telephony_sandbox::{Exchange, Step};
 use uuid::Uuid;
 
-use super::{Answer, answer, data, done, error, invalid, moment, not_found, note_command, text, was_carried_out};
+use super::{Answer, answer, data, done, error, moment, not_found, note_command, state_refused, text, was_carried_out};
 
 #[derive(Debug, Default)]
 pub(super) struct Conferences(Vec<Conference>);
@@ -79,7 +79,7 @@ impl Conferences {
             return error(StatusCode::UNPROCESSABLE_ENTITY, "90033", "An active conference has this name", None);
         }
         if !note_command(call, body) {
-            return invalid("client_state", "must be base64");
+            return state_refused();
         }
         let id = call.id().to_owned();
         self.lose(&id);
@@ -133,7 +133,7 @@ impl Conferences {
             return error(StatusCode::UNPROCESSABLE_ENTITY, "90044", "Conference join not allowed", None);
         }
         if !note_command(call, body) {
-            return invalid("client_state", "must be base64");
+            return state_refused();
         }
         self.lose(&id);
         let joined = &mut self.0[n];
