@@ -16,8 +16,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use telephony_core::{
-    CallEvent, CallEventKind, CallInstruction, CallStatus, CallUrls, Due, InstructionWanted, MediaCodec, MediaCommand,
-    MediaEvent, Stream, TelephonyProvider, Timestamp, Url, WebhookRequest, WireBuffer, WireMessage,
+    CallEvent, CallEventKind, CallInstruction, CallRef, CallStatus, CallUrls, Due, InstructionWanted, MediaCodec,
+    MediaCommand, MediaEvent, Stream, TelephonyProvider, Timestamp, Url, WebhookRequest, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame, PcmDecoder, PcmEncoder, rms_dbfs},
     media::StreamStart,
 };
@@ -263,6 +263,7 @@ async fn webhook(shared: &Shared, request: Request<Bytes>) -> Response<Bytes> {
         return plain(status, reason);
     }
     let Some((call, due)) = wanted else { return plain(StatusCode::NO_CONTENT, String::new()) };
+    let call = known_as(&shared.seen.borrow(), &call);
     let instruction = match due {
         Some(Due::Do(instruction)) => *instruction,
         Some(Due::HangUp) => CallInstruction::HangUp,
@@ -274,6 +275,15 @@ async fn webhook(shared: &Shared, request: Request<Bytes>) -> Response<Bytes> {
         Ok(response) => response.into_http(),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
+}
+
+/// A call with everything that was ever said of it, and what the event that asks says itself above all: as whoever stores calls
+/// hands them back.
+fn known_as(seen: &Seen, asking: &CallRef) -> CallRef {
+    let mut call = CallRef::default();
+    seen.events().filter(|event| event.call.id() == asking.id()).for_each(|event| call.absorb(&event.call));
+    call.absorb(asking);
+    call
 }
 
 /// What is due, of an event that asks what to do.
