@@ -130,7 +130,7 @@ impl CarrierSimulator for TelnyxSimulator {
         let inbound = call.direction == Direction::Inbound;
         let (event, more) = match happening {
             Report::Initiated if !inbound => ("call.initiated", json!({"state": "bridging"})),
-            Report::Answered if inbound => ("call.answered", json!({"state": "answered"})),
+            Report::Answered if inbound => ("call.answered", json!({})),
             Report::AnsweredBy(who) => {
                 let result = if *who == AnsweredBy::Human { "human" } else { "machine" };
                 ("call.machine.detection.ended", json!({"result": result}))
@@ -160,7 +160,7 @@ impl CarrierSimulator for TelnyxSimulator {
     /// The events that lead to a command. Telnyx waits for none of them to be answered: only for the command.
     fn ask(&mut self, call: &SimulatedCall, why: &Ask, now: Timestamp) -> Option<Request<Bytes>> {
         let (event, more) = match why {
-            Ask::Answered => ("call.answered", json!({"state": "answered"})),
+            Ask::Answered => ("call.answered", json!({})),
             Ask::Inbound => ("call.initiated", json!({"state": "parked"})),
             Ask::Redirect { url } if url == OTHER_LEG_ENDED => (OTHER_LEG_ENDED, other_leg_json(call)),
             Ask::Redirect { url } => (url.as_str(), json!({"status": "completed"})),
@@ -201,10 +201,20 @@ impl TelnyxSimulator {
         let url = call.note("webhook_url").or(own).filter(|url| !url.is_empty())?;
         let mut payload = json!({
             "call_control_id": call.id(), "call_leg_id": leg(call), "call_session_id": leg(call),
-            "connection_id": APPLICATION_ID, "from": call.request.from, "to": call.request.to,
-            "direction": if call.direction == Direction::Inbound { "incoming" } else { "outgoing" },
-            "client_state": call.note("client_state"), "start_time": moment(call.created_at),
+            "connection_id": APPLICATION_ID, "client_state": call.note("client_state"),
         });
+        if ["call.initiated", "call.answered", "call.hangup", "call.machine", "call.gather"]
+            .iter()
+            .any(|with_parties| event.starts_with(with_parties))
+        {
+            payload["from"] = json!(call.request.from);
+            payload["to"] = json!(call.request.to);
+            payload["start_time"] = moment(call.created_at).into();
+        }
+        if event == "call.initiated" {
+            let inbound = call.direction == Direction::Inbound;
+            payload["direction"] = if inbound { "incoming" } else { "outgoing" }.into();
+        }
         if let (Some(payload), Value::Object(more)) = (payload.as_object_mut(), more) {
             payload.extend(more);
         }
@@ -428,7 +438,7 @@ fn other_leg(id: &str, to: &str, body: &Value, exchange: &mut Exchange) -> Step 
 
 fn other_leg_json(call: &SimulatedCall) -> Value {
     json!({
-        "call_control_id": new_call_id(), "call_leg_id": Uuid::new_v4(), "direction": "outgoing", "state": "hangup",
+        "call_control_id": new_call_id(), "call_leg_id": Uuid::new_v4(),
         "client_state": call.note(OTHER_LEG_STATE), "hangup_cause": call.note(OTHER_LEG_CAUSE),
         "hangup_source": "callee", "sip_hangup_cause": "unspecified",
     })
@@ -547,7 +557,7 @@ fn number_json(number: &SimulatedNumber) -> Value {
     json!({
         "record_type": "phone_number", "id": format!("12{}", number.number.trim_start_matches('+')),
         "phone_number": number.number, "status": "active", "connection_id": application,
-        "connection_name": application.map(|_| "Sandbox"), "tags": [], "country_iso_alpha2": "US",
+        "connection_name": application.map(|_| "Sandbox"), "tags": [], "deletion_lock_enabled": false, "country_iso_alpha2": "US",
         "phone_number_type": "local", "created_at": "2019-10-23T18:10:00.000Z", "purchased_at": "2019-10-23T18:10:00.000Z",
     })
 }
@@ -583,7 +593,7 @@ fn end_json(call: &SimulatedCall, cause: EndCause) -> Value {
         _ if answered => ("normal_clearing", "200"),
         _ => ("originator_cancel", "487"),
     };
-    json!({"state": "hangup", "hangup_cause": cause, "hangup_source": "unknown", "sip_hangup_cause": sip})
+    json!({"hangup_cause": cause, "hangup_source": "unknown", "sip_hangup_cause": sip})
 }
 
 fn cost_json(call: &SimulatedCall, rate: Decimal) -> Value {

@@ -144,9 +144,6 @@ impl Payload {
                 call = call.with_handle(name, id);
             }
         }
-        if let Some(state) = self.get(STATE) {
-            call = call.with_handle(STATE, state);
-        }
         Ok(call.with_handle(EVENT, event))
     }
 }
@@ -186,6 +183,9 @@ fn events(data: &Data) -> Result<Vec<CallEvent>, WebhookError> {
         return Ok(Vec::new());
     }
     let mut call = payload.call(&data.id)?;
+    if let Some(state) = state_after(event, payload) {
+        call = call.with_handle(STATE, state);
+    }
     if let Some(conference) = payload.get(CONFERENCE) {
         let left = matches!(event, "conference.participant.left" | "conference.ended");
         call = call.with_handle(CONFERENCE, if left { "" } else { conference });
@@ -196,6 +196,17 @@ fn events(data: &Data) -> Result<Vec<CallEvent>, WebhookError> {
     let when = when.and_then(|text| Timestamp::parse(text, &Rfc3339).ok());
     let written = |(n, (call, kind))| CallEvent::new(call, format!("{}:{n}", data.id), kind).at(when);
     Ok(kinds.chain(left_alone(data)).enumerate().map(written).collect())
+}
+
+/// The state that an event leaves the call in. The description has it in the payload of these three; Telnyx itself writes it into
+/// `call.initiated` only, and a call that was answered would stay parked.
+fn state_after<'a>(event: &str, payload: &'a Payload) -> Option<&'a str> {
+    payload.get(STATE).or(match event {
+        "call.answered" => Some("answered"),
+        "call.bridged" => Some("bridged"),
+        "call.hangup" => Some("hangup"),
+        _ => None,
+    })
 }
 
 /// The call whose other leg could not be had: it stays up, and there is nobody for it to talk to. When two were connected, and
@@ -404,10 +415,28 @@ mod tests {
         let CallEventKind::Inbound { from, to } = &events[1] else { panic!("{events:?}") };
         assert_eq!((from.phone().unwrap().as_e164(), to.phone().unwrap().as_e164()), ("+12025550100", "+13035550100"));
         assert_eq!(events[2], CallEventKind::instruction_wanted(InstructionWanted::Inbound));
-        let reference = data("call.initiated", call).payload.call("e-1").unwrap();
+        let reference = super::events(&data("call.initiated", call)).unwrap().remove(0).call;
         assert_eq!(reference.id().unwrap().as_str(), "v3:abc");
         assert_eq!((reference.handle(STATE), reference.handle(EVENT)), (Some(PARKED), Some("e-1")));
         assert_eq!((reference.handle(LEG), reference.handle(SESSION)), (Some("leg"), Some("session")));
+    }
+
+    #[test]
+    fn a_call_that_was_answered_is_not_parked_any_more() {
+        let told = |event: &str, payload: Value| events(&data(event, payload)).unwrap().remove(0).call;
+        let mut call = told("call.initiated", json!({"direction": "incoming", "state": "parked"}));
+        call.absorb(&told("call.speak.started", json!({"speak_id": "YUw4fjNSuw"})));
+        assert_eq!(call.handle(STATE), Some(PARKED));
+        // Members as Telnyx writes them; the description has `state` too.
+        let answered = json!({"calling_party_type": "pstn", "client_state": null, "codec": "PCMU", "sampling_rate": 8000,
+            "from": "+12025550100", "to": "+13035550100", "start_time": "2025-11-23T03:30:00.076316Z"});
+        call.absorb(&told("call.answered", answered));
+        assert_eq!(call.handle(STATE), Some("answered"));
+        assert_eq!(told("call.answered", json!({"state": "bridging"})).handle(STATE), Some("bridging"));
+        let over = json!({"hangup_cause": "originator_cancel", "hangup_source": "caller", "sip_hangup_cause": "487",
+            "call_quality_stats": null, "end_time": "2026-05-19T23:30:23.738431Z", "telnyx_error": null});
+        call.absorb(&told("call.hangup", over));
+        assert_eq!(call.handle(STATE), Some("hangup"));
     }
 
     #[test]
