@@ -149,7 +149,8 @@ fn streaming_start(stream: &Stream, wideband: bool) -> Result<Command, Problem> 
         "stream_bidirectional_mode": "rtp", "stream_bidirectional_codec": codec,
         // By default what we say is for the opposite leg, which is somebody else once the call is bridged.
         "stream_bidirectional_target_legs": "self",
-        "custom_parameters": parameters, "client_state": State::default().encode(),
+        // Whatever the start of the stream repeats of the two, it says what we send.
+        "custom_parameters": parameters, "client_state": State::sending(name_of(format)).encode(),
     });
     if rate != 8_000 {
         body["stream_bidirectional_sampling_rate"] = rate.into();
@@ -310,6 +311,7 @@ mod tests {
             let named = format!("{codec}/{}", rate.unwrap_or(8_000));
             let parameters = json!([{"name": "run", "value": "7"}, {"name": "telnyx_outbound", "value": named}]);
             assert_eq!(body["custom_parameters"], parameters);
+            assert_eq!(body["client_state"], State::sending(named).encode());
         }
     }
 

@@ -3,12 +3,12 @@
 //! Source: <https://developers.telnyx.com/docs/voice/programmable-voice/media-streaming>. Telnyx says `connected`, `start`, then
 //! `media` and `dtmf` as they come, and `mark` once what was sent before it has been played. We say `media`, `mark` and `clear`.
 //! **The two directions may differ**: what comes is in the codec of the call, which `start` names; what we send is in the one that
-//! the stream was asked for, which only our own parameter [`OUTBOUND`] says. The audio is the codec's raw payload; of `L16` the low
+//! the stream was asked for, which only our own parameter [`OUTBOUND`] says, or else our own state of the call. The audio is the codec's raw payload; of `L16` the low
 //! byte comes first, contrary to RFC 3551, as everyone who interoperates has it.
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use telephony_core::{
     CallId, CallRef, MediaCodec, MediaCommand, MediaError, MediaEvent, WireBuffer, WireMessage,
@@ -17,7 +17,7 @@ use telephony_core::{
     media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
 };
 
-use crate::webhook::SESSION;
+use crate::webhook::{SESSION, State};
 
 /// The parameter of a stream that holds the format of what we send: `L16/16000`.
 pub(crate) const OUTBOUND: &str = "telnyx_outbound";
@@ -114,7 +114,7 @@ impl MediaCodec for TelnyxMedia {
                     .map_err(|error| MediaError::malformed("media.payload", error))?;
                 let frame = AudioFrame::new(stream.inbound, &self.heard)
                     .map_err(|error| MediaError::malformed("media.payload", error))?;
-                let offset = media.timestamp.and_then(|text| text.parse().ok()).map(Duration::from_millis);
+                let offset = media.timestamp.map(Duration::from_millis);
                 Ok(MediaEvent::Audio(MediaAudio::new(frame).at(offset)))
             }
             FromTelnyx::Dtmf { dtmf } => match digit(&dtmf.digit) {
@@ -127,7 +127,7 @@ impl MediaCodec for TelnyxMedia {
                 Ok(MediaEvent::MarkReached { name: &self.text })
             }
             FromTelnyx::Error { payload } => {
-                self.text = format!("{} {}: {}", payload.code, payload.title, payload.detail);
+                self.text = format!("{} {}: {}", plain(&payload.code), payload.title, payload.detail);
                 Ok(MediaEvent::Problem { message: &self.text })
             }
             FromTelnyx::Stop => Ok(MediaEvent::Stopped),
@@ -195,6 +195,8 @@ struct Start<'a> {
     call_control_id: Cow<'a, str>,
     #[serde(borrow, default)]
     call_session_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    client_state: Option<Cow<'a, str>>,
     #[serde(default)]
     custom_parameters: Value,
     #[serde(borrow)]
@@ -212,8 +214,9 @@ struct MediaFormat<'a> {
 struct Media<'a> {
     #[serde(borrow, default)]
     track: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    timestamp: Option<Cow<'a, str>>,
+    /// Milliseconds: a text, and no reason to lose audio where it is something else.
+    #[serde(default, deserialize_with = "millis")]
+    timestamp: Option<u64>,
     #[serde(borrow)]
     payload: Cow<'a, str>,
 }
@@ -258,17 +261,29 @@ struct Named<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Complaint {
-    code: i64,
+    /// A number, or a text.
+    code: Value,
     title: String,
     detail: String,
+}
+
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()))
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 impl Start<'_> {
     fn read(&self, stream_id: Option<&str>) -> Result<StreamStart, MediaError> {
         let mut parameters = parameters(&self.custom_parameters);
         let inbound = supported(&self.media_format.encoding, self.media_format.sample_rate)?;
-        // Telnyx's own default, where the stream was started by somebody else.
-        let outbound = match parameters.remove(OUTBOUND) {
+        // That the parameters come back is documented of no message: the state is. Where the stream was started by somebody
+        // else, it is Telnyx's own default.
+        let state = || State::decode(self.client_state.as_deref()?)?.outbound;
+        let outbound = match parameters.remove(OUTBOUND).or_else(state) {
             Some(name) => {
                 let (codec, rate) = name.split_once('/').unwrap_or((&name, "0"));
                 supported(codec, rate.parse().unwrap_or(0))?
@@ -291,12 +306,11 @@ impl Start<'_> {
 
 /// The parameters of the stream: an object in the documentation, the list that was asked with in other places.
 fn parameters(value: &Value) -> BTreeMap<String, String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match value {
-        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
         Value::Array(list) => list
             .iter()
-            .filter_map(|entry| Some((entry.get("name")?.as_str()?.to_owned(), text(entry.get("value")?))))
+            .filter_map(|entry| Some((entry.get("name")?.as_str()?.to_owned(), plain(entry.get("value")?))))
             .collect(),
         _ => BTreeMap::new(),
     }
@@ -305,7 +319,7 @@ fn parameters(value: &Value) -> BTreeMap<String, String> {
 /// Reads what Telnyx says. A message with audio takes no memory.
 fn read(text: &str) -> Result<FromTelnyx<'_>, MediaError> {
     let Ok(Usual { media, .. }) = serde_json::from_str(text) else { return parse(text) };
-    let (track, timestamp) = (media.track.map(Cow::Borrowed), media.timestamp.map(Cow::Borrowed));
+    let (track, timestamp) = (media.track.map(Cow::Borrowed), media.timestamp.and_then(|text| text.parse().ok()));
     Ok(FromTelnyx::Media { media: Media { track, timestamp, payload: Cow::Borrowed(media.payload) } })
 }
 
@@ -532,6 +546,7 @@ mod tests {
         let problem = "100003 malformed_frame: no";
         for (text, event) in [
             (r#"{"event":"connected","version":"1.0.0"}"#, MediaEvent::Ignored),
+            (r#"{"event":"connected","version":"1.0.0","connected":{"token":"t"}}"#, MediaEvent::Ignored),
             (
                 r#"{"event":"dtmf","stream_id":"s","dtmf":{"digit":"1"}}"#,
                 MediaEvent::Digit { digit: '1', duration: None },
@@ -542,10 +557,57 @@ mod tests {
                 r#"{"event":"error","payload":{"code":100003,"title":"malformed_frame","detail":"no"},"stream_id":"s"}"#,
                 MediaEvent::Problem { message: problem },
             ),
+            (
+                r#"{"event":"error","payload":{"code":"100003","title":"malformed_frame","detail":"no"}}"#,
+                MediaEvent::Problem { message: problem },
+            ),
             (r#"{"event":"stop","sequence_number":"90","stop":{"user_id":"u"}}"#, MediaEvent::Stopped),
             (r#"{"event":"brand-new"}"#, MediaEvent::Ignored),
         ] {
             assert_eq!(codec.decode(WireMessage::Text(text)), Ok(event), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_we_send_is_in_the_state_too() {
+        let sending = |format: &str| json!(State::sending(format.to_owned()).encode());
+        let started = |state: Value, parameters: Value| {
+            let mut text: Value = serde_json::from_str(&start("PCMU", 8_000, parameters)).unwrap();
+            text["start"]["client_state"] = state;
+            let mut codec = TelnyxMedia::default();
+            match codec.decode(WireMessage::Text(&text.to_string())) {
+                Ok(MediaEvent::Started(start)) => Ok(start.outbound),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error),
+            }
+        };
+        // The example of the documentation has a state and no parameters.
+        assert_eq!(started(sending("PCMA/8000"), Value::Null), Ok(AudioFormat::ALAW_8K));
+        assert_eq!(started(sending("L16/16000"), json!({"run": "77"})), Ok(AudioFormat::LINEAR16_16K));
+        let parameters = json!([{"name": "telnyx_outbound", "value": "PCMA/8000"}]);
+        assert_eq!(started(sending("L16/16000"), parameters), Ok(AudioFormat::ALAW_8K));
+        assert!(started(sending("G722/8000"), Value::Null).unwrap_err().to_string().contains("G722"));
+        for foreign in [Value::Null, json!("aGF2ZSBhIG5pY2UgZGF5ID1d"), json!("%"), json!("e30=")] {
+            assert_eq!(started(foreign, Value::Null), Ok(AudioFormat::MULAW_8K));
+        }
+    }
+
+    #[test]
+    fn audio_is_told_where_it_belongs_whatever_the_order_and_the_type() {
+        let mut codec = started();
+        for (chunk, timestamp, offset) in [
+            (json!("3"), json!("40"), Some(40)),
+            (json!("2"), json!("20"), Some(20)),
+            (json!(4), json!(60), Some(60)),
+            (json!("5"), Value::Null, None),
+            (json!("6"), json!("soon"), None),
+        ] {
+            let media = json!({"track": "inbound", "chunk": chunk, "timestamp": timestamp, "payload": "1dXV1Q=="});
+            let text =
+                json!({"event": "media", "sequence_number": "4", "stream_id": "s-1", "media": media}).to_string();
+            let Ok(MediaEvent::Audio(audio)) = codec.decode(WireMessage::Text(&text)) else { panic!("{text}") };
+            assert_eq!(audio.offset, offset.map(Duration::from_millis), "{text}");
+            assert_eq!(audio.frame.bytes(), [0xd5; 4]);
         }
     }
 

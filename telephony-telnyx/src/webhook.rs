@@ -54,6 +54,9 @@ pub(crate) struct State {
     /// The call that the leg is for, if a transfer made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) leg_of: Option<CallId>,
+    /// What we send in the stream that was asked for: its start repeats the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outbound: Option<String>,
 }
 
 /// What has an end that asks for more.
@@ -68,7 +71,11 @@ pub(crate) enum After {
 
 impl State {
     pub(crate) fn due(after: After, due: Due) -> Self {
-        Self { after: Some(after), due: Some(due), leg_of: None }
+        Self { after: Some(after), due: Some(due), ..Self::default() }
+    }
+
+    pub(crate) fn sending(format: String) -> Self {
+        Self { outbound: Some(format), ..Self::default() }
     }
 
     pub(crate) fn leg_of(call: &CallRef) -> Self {
@@ -82,7 +89,7 @@ impl State {
     }
 
     /// `None` of a state that is not ours: who wrote it must not be misunderstood.
-    fn decode(text: &str) -> Option<Self> {
+    pub(crate) fn decode(text: &str) -> Option<Self> {
         let mut json = Vec::new();
         decode_base64_into(text, &mut json).ok()?;
         serde_json::from_slice(&json).ok()
