@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::{
-    collections::hash_map::DefaultHasher,
+    collections::{BTreeMap, hash_map::DefaultHasher},
     fs,
     hash::{Hash, Hasher},
     io::{BufRead, BufReader},
@@ -277,6 +277,7 @@ fn what_cannot_be_made_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().join("telephony-acme");
     fs::create_dir(&there).unwrap();
+    fs::write(there.join("notes"), "").unwrap();
     let refused = |arguments: &[&str], reason: &str| {
         let output = scaffold(root(), arguments);
         let said = text(&output);
@@ -294,7 +295,37 @@ fn what_cannot_be_made_leaves_nothing_behind() {
     let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["file", "telephony-acme"]);
-    assert!(fs::read_dir(&there).unwrap().next().is_none());
+    assert_eq!(fs::read_dir(&there).unwrap().count(), 1);
+}
+
+/// A folder of somebody who has made the repository first, and stands in it.
+#[test]
+fn an_empty_repository_is_filled() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join(".git")).unwrap();
+    let made = scaffold(root(), &["acme-two", "--out", folder.path().to_str().unwrap()]);
+    assert!(made.status.success(), "{}", text(&made));
+    let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    let wanted =
+        [".cargo", ".git", ".github", ".gitignore", "CHANGELOG.md", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT"];
+    assert_eq!(files[..wanted.len()], wanted);
+    let manifest = fs::read_to_string(folder.path().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("name = \"telephony-acme-two\""), "{manifest}");
+}
+
+/// What files say, by their paths.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(contents(&path));
+        } else {
+            all.insert(path.clone(), String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned());
+        }
+    }
+    all
 }
 
 /// This workspace as git has it or would take it, in another folder.
@@ -318,6 +349,14 @@ fn a_member_of_the_workspace_is_linked_listed_and_rings() {
     let folder = folder.0.as_path();
     copy_of_the_workspace(folder);
     let choices = ["--driven-by", "document", "--webhooks", "jwt", "--audio", "binary", "--in-workspace"];
+    // Where the documents cannot be written, nothing is.
+    cargo(folder, &["build", "--quiet", "--package", "xtask"]);
+    let before = contents(folder);
+    let mut without_cargo = Command::new(root().join("target/third-party/debug/xtask"));
+    without_cargo.args(["new-provider", "quux"]).args(choices).env("CARGO", "there is no such program");
+    let failed = without_cargo.env("CARGO_MANIFEST_DIR", folder.join("xtask")).output().unwrap();
+    assert!(!failed.status.success() && text(&failed).contains("Everything was put back"), "{}", text(&failed));
+    assert_eq!(contents(folder), before);
     let made = scaffold(folder, &[&["quux", "--display-name", "Quux Voice"][..], &choices].concat());
     assert!(made.status.success(), "{}", text(&made));
     cargo(folder, &["fmt", "--all", "--check"]);

@@ -1,6 +1,7 @@
 //! Running other programs.
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -61,6 +62,16 @@ impl Step {
             return Err(format!("`{}` failed ({})", self.shown, output.status));
         }
         String::from_utf8(output.stdout).map_err(|_| format!("`{}` printed something that is no text", self.shown))
+    }
+
+    /// What it makes of a text, if it succeeds.
+    pub(crate) fn filter(mut self, text: &str) -> Option<String> {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = self.command.spawn().ok()?;
+        // It is read whole before anything is printed.
+        child.stdin.take()?.write_all(text.as_bytes()).ok()?;
+        let output = child.wait_with_output().ok()?;
+        output.status.success().then(|| String::from_utf8(output.stdout).ok()).flatten()
     }
 
     /// Whether it runs and succeeds; its output is not shown.

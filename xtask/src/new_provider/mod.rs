@@ -4,6 +4,7 @@
 //! What it writes is copied from the crate in `template/`, which is compiled and tested in every run; `template/README.md` says
 //! how the one becomes the other.
 
+mod folder;
 mod manifest;
 mod options;
 mod places;
@@ -13,45 +14,53 @@ mod workspace;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Once,
 };
 
-use options::{Answers, Place};
+use options::{Answers, Place, explained};
 
 use crate::step::{Step, root};
 
-const HELP: &str = "\
+/// What is printed for `--help`.
+fn help() -> String {
+    let choices = |choices| explained(choices, 26).trim_end().to_owned();
+    format!(
+        "\
 Make a provider crate for another carrier: one that compiles, passes its tests, its conformance run and clippy, has a working
 simulator, and marks each place that is the carrier's own with a question (FILL IN).
 
-Usage: cargo xtask new-provider NAME [OPTIONS]
+Usage: cargo xtask new-provider [NAME] [OPTIONS]
 
 Arguments:
   NAME  The one word for the carrier: in the crate (telephony-NAME), the feature, the configuration.
         1 to 32 lower-case letters, digits and hyphens, beginning with a letter
 
 Options:
-  --display-name TEXT   The carrier's name, for people [default: NAME with a capital]
+  --display-name TEXT   The carrier's name, for people [default: NAME with capitals]
   --driven-by HOW       How the carrier is told what a call shall do [default: document]
-                          document  it asks a URL, and reads the answer: markup or JSON
-                          commands  each step is a request; answers to webhooks are ignored
+{driven_by}
   --webhooks HOW        How it shows that a webhook is its own [default: hmac]
-                          hmac      HMAC over the URL and a form
-                          jwt       a JSON Web Token with the hash of a JSON body
-                          ed25519   Ed25519 over a timestamp and a JSON body
-                          token     none of these: a secret that it repeats
+{webhooks}
   --audio HOW           How audio crosses the media socket [default: base64]
-                          base64    in JSON text messages
-                          binary    in binary messages
-  --formats LIST        The formats of a stream, the usual one first, separated by commas: mulaw/8000, alaw/8000, l16/8000,
-                        l16/16000, l16/24000, l16/48000 [default: mulaw/8000 in base64, l16/16000 in binary]
-  --out DIR             Where a crate for a repository of its own goes [default: ../telephony-NAME beside this checkout]
+{audio}
+  --formats LIST        The encodings of a stream and their rates in Hz, the usual one first, separated by commas:
+                        {formats}
+                        [default: mulaw/8000 in base64, l16/16000 in binary]
+  --out DIR             Where a crate for a repository of its own goes: a folder that is new, or empty but for .git
+                        [default: telephony-NAME beside this checkout]
   --published           Depend on the published crates only; else the new crate takes them from this checkout
   --in-workspace        Make it a member of this workspace instead, and a feature of the registry
   --dry-run             Say what would be written, and write nothing
   -h, --help            Say this
 
-What is not given is asked for at a terminal; without one, the defaults are taken.
-";
+What is not given is asked for at a terminal; without one, the defaults are taken, and NAME must be given.
+",
+        driven_by = choices(options::DRIVEN_BY),
+        webhooks = choices(options::WEBHOOKS),
+        audio = choices(options::AUDIO),
+        formats = options::names(options::FORMATS).join(", "),
+    )
+}
 
 /// A file to write, below the new crate's folder.
 struct NewFile {
@@ -69,7 +78,7 @@ struct Plan {
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if arguments.iter().any(|argument| argument == "-h" || argument == "--help") {
-        print!("{HELP}");
+        print!("{}", help());
         return Ok(());
     }
     let (answers, dry_run) = options::read(arguments)?;
@@ -79,23 +88,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         println!("\nNothing was written (--dry-run).");
         return Ok(());
     }
-    write(&plan)?;
-    if answers.place == Place::Workspace {
-        format_workspace(&answers);
-        Step::new_cargo_task("matrix").run().map_err(|reason| {
-            format!("the crate is written, and the documents are not: mend what is wrong and run `cargo xtask matrix` ({reason})")
-        })?;
+    match answers.place {
+        Place::Own { .. } => write(&plan)?,
+        Place::Workspace => write_member(&plan)?,
     }
     println!("\n{}", next_steps(&plan, &answers));
     Ok(())
 }
 
 fn plan(answers: &Answers) -> Result<Plan, String> {
-    workspace::refuse_taken_name(&answers.name)?;
     let folder = answers.folder();
-    if folder.exists() {
-        return Err(format!("{} is there already; name another folder with --out, or remove it", folder.display()));
-    }
     let mut files = template::files(answers)?;
     if let Place::Own { published, .. } = answers.place {
         for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
@@ -112,6 +114,10 @@ fn plan(answers: &Answers) -> Result<Plan, String> {
         for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
             files.push(NewFile { path: licence.into(), content: read(&root().join(licence))? });
         }
+    }
+    // A name changes the order of imports and the length of lines.
+    for file in files.iter_mut().filter(|file| file.path.extension().is_some_and(|end| end == "rs")) {
+        file.content = formatted(&file.content);
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let edits = match answers.place {
@@ -135,29 +141,51 @@ fn describe(plan: &Plan, answers: &Answers) {
     }
 }
 
-/// Writes the plan, or nothing: the crate appears whole, and what was changed is put back if anything goes wrong.
+/// Writes the crate whole, or nothing.
 fn write(plan: &Plan) -> Result<(), String> {
+    let above = plan.folder.ancestors().skip(1);
+    let missing: Vec<&Path> = above.take_while(|folder| !folder.exists()).collect();
+    let outcome = if plan.folder.exists() { write_into(plan) } else { write_beside(plan) };
+    if outcome.is_err() {
+        for folder in missing {
+            // One that somebody else has put something into meanwhile stays.
+            let _removed = fs::remove_dir(folder);
+        }
+    }
+    outcome
+}
+
+/// Writes beside the folder, which then appears with everything in it.
+fn write_beside(plan: &Plan) -> Result<(), String> {
     let name = plan.folder.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = plan.folder.with_file_name(format!(".{name}.unfinished-{}", std::process::id()));
+    let unfinished = plan.folder.with_file_name(format!(".{name}{}", folder::UNFINISHED));
+    let outcome = write_files(&unfinished, &plan.files).and_then(|()| rename(&unfinished, &plan.folder));
+    if outcome.is_err() {
+        remove(&unfinished)?;
+    }
+    outcome
+}
+
+/// Writes inside the folder, which is empty, and moves the files to their places then: it may be where the user stands.
+fn write_into(plan: &Plan) -> Result<(), String> {
+    let unfinished = plan.folder.join(folder::UNFINISHED);
     let outcome = write_files(&unfinished, &plan.files).and_then(|()| {
-        format_files(&unfinished);
-        fs::rename(&unfinished, &plan.folder)
-            .map_err(|error| format!("{} could not be made: {error}", plan.folder.display()))
+        for path in folder::entries(&unfinished)? {
+            rename(&path, &plan.folder.join(path.file_name().unwrap_or_default()))?;
+        }
+        remove(&unfinished)
     });
-    if outcome.is_err() && unfinished.exists() {
-        fs::remove_dir_all(&unfinished)
-            .map_err(|error| format!("{} could not be removed: {error}", unfinished.display()))?;
+    if outcome.is_err() {
+        for path in folder::entries(&plan.folder)? {
+            remove(&path)?;
+        }
     }
-    outcome?;
-    let edited = workspace::apply(&plan.edits);
-    if edited.is_err() {
-        fs::remove_dir_all(&plan.folder)
-            .map_err(|error| format!("{} could not be removed: {error}", plan.folder.display()))?;
-    }
-    edited
+    outcome
 }
 
 fn write_files(folder: &Path, files: &[NewFile]) -> Result<(), String> {
+    // What a run has left that was killed.
+    remove(folder)?;
     for file in files {
         let path = folder.join(&file.path);
         let parent = path.parent().unwrap_or(folder);
@@ -167,25 +195,45 @@ fn write_files(folder: &Path, files: &[NewFile]) -> Result<(), String> {
     Ok(())
 }
 
-/// Formats what was written: a name changes the order of imports and the length of lines. Without rustfmt it stays as it is.
-fn format_files(folder: &Path) {
-    let main = folder.join("src/lib.rs");
-    let tests = ["conformance.rs", "rest.rs", "readme.rs"].map(|test| folder.join("tests").join(test));
-    let mut files = vec![main];
-    files.extend(tests.into_iter().filter(|test| test.exists()));
-    let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-    let config = root().join("rustfmt.toml").display().to_string();
-    let mut arguments = vec!["--edition", "2024", "--config-path", &config];
-    arguments.extend(files.iter().map(String::as_str));
-    if !Step::new("rustfmt", &arguments).succeeds() {
-        println!("  rustfmt could not be run: format the crate with `cargo fmt` before you commit it");
-    }
+fn rename(from: &Path, to: &Path) -> Result<(), String> {
+    fs::rename(from, to).map_err(|error| format!("{} could not be made: {error}", to.display()))
 }
 
-fn format_workspace(answers: &Answers) {
-    if !Step::cargo(&["fmt", "--package", "telephony-registry", "--package", &answers.package()]).succeeds() {
-        println!("  cargo fmt could not be run: format the workspace before you commit it");
-    }
+/// Removes a file or a folder, if it is there.
+fn remove(path: &Path) -> Result<(), String> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => Ok(()),
+    };
+    removed.map_err(|error| format!("{} could not be removed: {error}", path.display()))
+}
+
+/// Writes a member of the workspace, its lines and the documents, or puts back everything.
+fn write_member(plan: &Plan) -> Result<(), String> {
+    let before = workspace::Before::of(&plan.edits)?;
+    write(plan)?;
+    let outcome = workspace::apply(&plan.edits).and_then(|()| {
+        println!("\nThe crate is there, and linked. What is left is its place in the documents:");
+        Step::new_cargo_task("matrix").run()
+    });
+    outcome.map_err(|reason| match before.restore().and_then(|()| remove(&plan.folder)) {
+        Ok(()) => format!("{reason}\nEverything was put back: mend what is wrong, and run it again"),
+        Err(more) => format!("{reason}\n{more}"),
+    })
+}
+
+/// A file of Rust as rustfmt writes it. Without rustfmt it stays as it is.
+fn formatted(text: &str) -> String {
+    let config = root().join("rustfmt.toml").display().to_string();
+    let formatted = Step::new("rustfmt", &["--edition", "2024", "--config-path", &config]).filter(text);
+    formatted.unwrap_or_else(|| {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            println!("rustfmt could not be run: format the crate with `cargo fmt` before you commit it\n")
+        });
+        text.to_owned()
+    })
 }
 
 fn next_steps(plan: &Plan, answers: &Answers) -> String {
@@ -214,4 +262,32 @@ fn next_steps(plan: &Plan, answers: &Answers) -> String {
 
 fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{} could not be read: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_option_and_every_choice() {
+        let help = help();
+        let options = [
+            "display-name",
+            "driven-by",
+            "webhooks",
+            "audio",
+            "formats",
+            "out",
+            "published",
+            "in-workspace",
+            "dry-run",
+        ];
+        for option in options {
+            assert!(help.contains(&format!("\n  --{option} ")), "{option}: {help}");
+        }
+        for choices in [options::DRIVEN_BY, options::WEBHOOKS, options::AUDIO] {
+            assert!(help.contains(&explained(choices, 26)), "{help}");
+        }
+        assert!(help.lines().all(|line| line.chars().count() <= 132), "{help}");
+    }
 }

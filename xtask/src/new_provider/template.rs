@@ -5,13 +5,14 @@
 //! there make the template itself compile, and go.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
 use super::{
     NewFile, manifest,
-    options::{AUDIO, Answers, DRIVEN_BY, Place, WEBHOOKS},
+    options::{AUDIO, Answers, DRIVEN_BY, Place, WEBHOOKS, camel_case, names},
     read,
 };
 use crate::step::root;
@@ -54,8 +55,8 @@ fn choices(answers: &Answers) -> [&'static str; 5] {
 }
 
 fn is_choice(word: &str) -> bool {
-    let others = ["workspace", "own", "crate", "template"];
-    [DRIVEN_BY, WEBHOOKS, AUDIO, &others].iter().any(|known| known.contains(&word))
+    ["workspace", "own", "crate", "template"].contains(&word)
+        || [DRIVEN_BY, WEBHOOKS, AUDIO].iter().any(|known| names(known).contains(&word))
 }
 
 /// Where a file goes; `None` if it is for another choice. Names that a repository would act on stand without their dot.
@@ -84,22 +85,76 @@ fn target_of(path: &Path, chosen: &[&str]) -> Option<PathBuf> {
 /// A file's content with the choices made and the names put in.
 fn filled(text: &str, answers: &Answers) -> Result<String, String> {
     let text = cut(text, &choices(answers))?;
-    let formats: Vec<String> = answers.formats.iter().map(|constant| format!("AudioFormat::{constant}")).collect();
+    let formats: Vec<String> = answers.formats.iter().map(|(_, constant)| format!("AudioFormat::{constant}")).collect();
     let mut lines = Vec::new();
     for line in text.lines() {
         match line.split_once("FORMATS: &[AudioFormat] = &[") {
             Some((before, _)) => lines.push(format!("{before}FORMATS: &[AudioFormat] = &[{}];", formats.join(", "))),
+            None if line.starts_with("keywords = [") => lines.push(format!("keywords = {:?}", keywords(&answers.name))),
             None => lines.push(line.to_owned()),
         }
     }
-    let text = lines.join("\n") + "\n";
-    Ok(text
-        .replace(r#"env!("ACME")"#, &format!("{:?}", answers.name))
-        .replace("telephony_acme", &answers.library())
-        .replace("Acme Telephone", &answers.display_name)
-        .replace("Acme", &answers.type_prefix())
-        .replace("ACME", &answers.name.replace('-', "_").to_uppercase())
-        .replace("acme", &answers.name))
+    let names = [
+        (r#"env!("ACME")"#, format!("{:?}", answers.name)),
+        ("telephony_acme", answers.library()),
+        ("Acme Telephone", answers.display_name.clone()),
+        (TYPES, answers.type_prefix()),
+        ("acme", answers.name.clone()),
+    ];
+    Ok(replaced(&(lines.join("\n") + "\n"), &names))
+}
+
+/// What the template's types begin with.
+const TYPES: &str = "Acme";
+
+/// Every word of the first column by that of the second, the first that fits at each place. What was put in is left alone, also where
+/// it reads like another of the words.
+fn replaced(text: &str, words: &[(&str, String)]) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((at, _, word, by)) =
+        words.iter().enumerate().filter_map(|(n, (word, by))| Some((rest.find(word)?, n, word, by))).min()
+    {
+        out.push_str(&rest[..at]);
+        out.push_str(by);
+        rest = &rest[at + word.len()..];
+    }
+    out + rest
+}
+
+/// Keywords as crates.io takes them: five, each once, of 20 characters at most.
+fn keywords(name: &str) -> Vec<&str> {
+    let mut keywords = vec!["telephony", "voip", "voice"];
+    for more in [name, "webhook"] {
+        if more.len() <= 20 && !keywords.contains(&more) {
+            keywords.push(more);
+        }
+    }
+    keywords
+}
+
+/// Refuses a name whose types would be called like something else that the crate names.
+pub(super) fn refuse_confusing(name: &str) -> Result<(), String> {
+    let prefix = camel_case(name);
+    let mut words = BTreeSet::new();
+    for source in files_below(&root().join("template/crate/src"))? {
+        words.extend(identifiers(&read(&source)?));
+    }
+    let own = words.iter().filter(|word| word.contains(TYPES)).map(|word| word.replace(TYPES, &prefix));
+    match own.into_iter().find(|renamed| !renamed.contains(TYPES) && words.contains(renamed)) {
+        Some(twice) => {
+            Err(format!("{name:?} cannot be the name: a type of the crate would be called like another, {twice}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The words of a program, without those in comments and texts.
+fn identifiers(text: &str) -> BTreeSet<String> {
+    let code = text.lines().filter_map(|line| line.split("//").next());
+    let code = code.flat_map(|line| line.split('"').step_by(2));
+    let words = code.flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    words.map(str::to_owned).collect()
 }
 
 /// Takes out what is for other choices, the marks, and the attributes that only the template needs.
@@ -190,9 +245,9 @@ mod tests {
     /// Every combination of choices.
     fn all() -> Vec<Answers> {
         let mut all = Vec::new();
-        for &driven_by in DRIVEN_BY {
-            for &webhooks in WEBHOOKS {
-                for &audio in AUDIO {
+        for &(driven_by, _) in DRIVEN_BY {
+            for &(webhooks, _) in WEBHOOKS {
+                for &(audio, _) in AUDIO {
                     for place in [Place::Workspace, Place::Own { folder: "x".into(), published: true }] {
                         all.push(Answers {
                             name: "zeta-voice".to_owned(),
@@ -200,7 +255,7 @@ mod tests {
                             driven_by,
                             webhooks,
                             audio,
-                            formats: vec!["ALAW_8K"],
+                            formats: vec![("alaw/8000", "ALAW_8K")],
                             place,
                         });
                     }
@@ -239,6 +294,33 @@ mod tests {
             assert_eq!(has(".github/workflows/ci.yml"), answers.place != Place::Workspace);
             let media = files.iter().find(|file| file.path == Path::new("src/media.rs")).unwrap();
             assert!(media.content.contains("FORMATS: &[AudioFormat] = &[AudioFormat::ALAW_8K];"));
+        }
+    }
+
+    #[test]
+    fn what_is_put_in_is_left_alone() {
+        let words = [
+            ("Acme Telephone", "The Acme of acme".to_owned()),
+            ("Acme", "B".to_owned()),
+            ("acme", "acme-b".to_owned()),
+        ];
+        assert_eq!(replaced("Acme Telephone, AcmeConfig, x-acme.", &words), "The Acme of acme, BConfig, x-acme-b.");
+    }
+
+    #[test]
+    fn keywords_are_as_the_registry_takes_them() {
+        assert_eq!(keywords("zeta"), ["telephony", "voip", "voice", "zeta", "webhook"]);
+        assert_eq!(keywords("voip"), ["telephony", "voip", "voice", "webhook"]);
+        assert_eq!(keywords("a-name-of-21-letters-x").len(), 4);
+    }
+
+    #[test]
+    fn a_name_is_confusing_if_a_type_would_be_called_like_another() {
+        for name in ["self", "arc", "option", "call", "package", "provider", "telephony", "carrier"] {
+            assert!(refuse_confusing(name).unwrap_err().contains("like another"), "{name}");
+        }
+        for name in ["acme", "acme-two", "async", "type", "serde", "source", "telephone"] {
+            assert_eq!(refuse_confusing(name), Ok(()));
         }
     }
 

@@ -1,8 +1,11 @@
 //! What a new member changes in this workspace: its lines in two manifests, and the line that links it.
 
-use std::fs;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use super::{options::Answers, read};
+use super::{formatted, options::Answers, read};
 use crate::step::root;
 
 const MANIFEST: &str = "Cargo.toml";
@@ -29,12 +32,26 @@ impl Edit {
     }
 }
 
-/// Refuses the name of a provider that there is, or of another crate of ours.
+/// Refuses the name of a provider that there is, of another crate of ours, or of another feature of the registry.
 pub(super) fn refuse_taken_name(name: &str) -> Result<(), String> {
     let manifest = read(&root().join(MANIFEST))?;
     let taken = manifest.lines().any(|line| line.trim() == format!("\"telephony-{name}\","));
     if taken || root().join(format!("telephony-{name}")).exists() {
         return Err(format!("{name} is taken: this workspace has the crate telephony-{name}"));
+    }
+    let registry = read(&root().join(REGISTRY_MANIFEST))?;
+    if registry.lines().any(|line| line.starts_with(&format!("{name} = ["))) {
+        return Err(format!("{name} is taken: it is a feature of telephony-registry that stands for no carrier"));
+    }
+    Ok(())
+}
+
+/// Refuses what a member cannot be called.
+pub(super) fn refuse_as_member(name: &str) -> Result<(), String> {
+    if name.starts_with("acme-") {
+        return Err(format!(
+            "{name:?} cannot be a member's name: the packages that compile the template are the template's"
+        ));
     }
     Ok(())
 }
@@ -44,22 +61,65 @@ pub(super) fn edits(answers: &Answers) -> Result<Vec<Edit>, String> {
     Ok(vec![
         Edit::of(MANIFEST, |text| in_manifest(text, answers))?,
         Edit::of(REGISTRY_MANIFEST, |text| in_registry_manifest(text, answers))?,
-        Edit::of(REGISTRY, |text| in_registry(text, answers))?,
+        Edit::of(REGISTRY, |text| in_registry(text, answers).map(|text| formatted(&text)))?,
     ])
 }
 
-/// Writes the changes, or none of them.
-pub(super) fn apply(edits: &[Edit]) -> Result<(), String> {
-    for (done, edit) in edits.iter().enumerate() {
-        if let Err(error) = fs::write(root().join(edit.path), &edit.after) {
-            for back in &edits[..=done] {
-                fs::write(root().join(back.path), &back.before)
-                    .map_err(|error| format!("{} is half written: {error}; restore it with git", back.path))?;
-            }
-            return Err(format!("{} could not be written: {error}", edit.path));
+/// Files as they were, to put them back.
+#[derive(Debug)]
+pub(super) struct Before(Vec<(PathBuf, Option<String>)>);
+
+impl Before {
+    /// Remembers what a new member may change: what `edits` names, and what is generated from it.
+    pub(super) fn of(edits: &[Edit]) -> Result<Self, String> {
+        let edited = edits.iter().map(|edit| root().join(edit.path));
+        let mut paths: Vec<PathBuf> = edited.chain(GENERATED.iter().map(|path| root().join(path))).collect();
+        let members =
+            fs::read_dir(root()).map_err(|error| format!("{} could not be read: {error}", root().display()))?;
+        paths.extend(members.flatten().map(|member| member.path().join("README.md")).filter(|readme| readme.is_file()));
+        let remembered = paths.into_iter().map(|path| match path.exists() {
+            true => read(&path).map(|text| (path, Some(text))),
+            false => Ok((path, None)),
+        });
+        remembered.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Puts back what differs.
+    pub(super) fn restore(&self) -> Result<(), String> {
+        for (path, before) in &self.0 {
+            let restored = match before {
+                Some(text) if fs::read_to_string(path).is_ok_and(|now| now == *text) => Ok(()),
+                Some(text) => replace(path, text),
+                None if path.exists() => fs::remove_file(path),
+                None => Ok(()),
+            };
+            restored
+                .map_err(|error| format!("{} could not be put back: {error}; restore it with git", path.display()))?;
         }
+        Ok(())
+    }
+}
+
+/// What is generated when there is a new member.
+const GENERATED: &[&str] = &["README.md", "docs/providers.md", "Cargo.lock"];
+
+/// Writes the changes.
+pub(super) fn apply(edits: &[Edit]) -> Result<(), String> {
+    for edit in edits {
+        replace(&root().join(edit.path), &edit.after)
+            .map_err(|error| format!("{} could not be written: {error}", edit.path))?;
     }
     Ok(())
+}
+
+/// A file is as it was or as it shall be, and nothing between.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("unfinished");
+    let outcome = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+    if outcome.is_err() && beside.exists() {
+        fs::remove_file(&beside)?;
+    }
+    outcome
 }
 
 fn in_manifest(text: &str, answers: &Answers) -> Result<String, String> {
@@ -128,7 +188,7 @@ mod tests {
             driven_by: "document",
             webhooks: "hmac",
             audio: "base64",
-            formats: vec!["MULAW_8K"],
+            formats: vec![("mulaw/8000", "MULAW_8K")],
             place: Place::Workspace,
         }
     }
@@ -156,6 +216,10 @@ mod tests {
     fn a_name_that_is_taken_is_refused() {
         assert!(refuse_taken_name("twilio").unwrap_err().contains("is taken"));
         assert!(refuse_taken_name("core").unwrap_err().contains("is taken"));
+        for feature in ["default", "all", "simulators"] {
+            assert!(refuse_taken_name(feature).unwrap_err().contains("a feature"), "{feature}");
+        }
+        assert!(refuse_as_member("acme-two").is_err() && refuse_as_member("quux").is_ok());
         assert_eq!(refuse_taken_name("quux"), Ok(()));
     }
 }
