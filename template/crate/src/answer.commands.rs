@@ -3,8 +3,8 @@
 //! A command is carried out when it is accepted, and replaces what the call was doing; one that comes to a ringing call answers
 //! it. Its end is told by webhook. What shall follow goes along in its `tag`, which comes back then: nobody has to remember it.
 //!
-//! FILL IN: what are the carrier's commands, must a call be answered before, and what does the carrier repeat to us? Which limits
-//! does it set? What is too long for it is refused here, by field, and never sent.
+//! FILL IN: what are the carrier's commands, must a call be answered before, and what does the carrier repeat to us? Where is that
+//! documented? Which limits does it set? What is too long for it is refused here, by field, and never sent.
 //!
 //! Source: <https://example.com/docs/voice/commands>
 

@@ -15,11 +15,18 @@ use telephony_core::{
 };
 use time::format_description::well_known::Rfc3339;
 
+// [document
+#[cfg(document)]
+use crate::{AcmeConfig, NAME, webhook};
+// ]
 // [commands
 #[cfg(commands)]
-use crate::{answer::Command, webhook::EVENT};
+use crate::{
+    AcmeConfig, NAME,
+    answer::Command,
+    webhook::{self, EVENT},
+};
 // ]
-use crate::{AcmeConfig, NAME, webhook};
 
 /// The most numbers that a page holds.
 const PAGE_SIZE: &str = "100";

@@ -10,7 +10,7 @@ use telephony_core::decode_base64_into;
 // ]
 use telephony_core::{Problems, ProviderConfig, Secret, Url};
 
-/// An Acme Telephone account.
+/// An account with Acme Telephone.
 ///
 /// The doc comments are what the customer reads: in the form, in the README and in `telephony providers`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -78,11 +78,10 @@ impl ProviderConfig for AcmeConfig {
         // ]
         // [ed25519
         #[cfg(ed25519)]
-        {
-            let mut key = Vec::new();
-            if decode_base64_into(&self.public_key, &mut key).is_err() || key.len() != 32 {
-                problems.add("public_key", "must be base64 of 32 bytes, as the console shows it");
-            }
+        let mut key = Vec::new();
+        #[cfg(ed25519)]
+        if decode_base64_into(&self.public_key, &mut key).is_err() || key.len() != 32 {
+            problems.add("public_key", "must be base64 of 32 bytes, as the console shows it");
         }
         // ]
         if let Some(url) = &self.api_base_url

@@ -79,7 +79,7 @@ mod tests {
         map(Operation::InitiateCall, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
     }
 
-    // FILL IN: real bodies, as the carrier wrote them.
+    // FILL IN: what does the carrier really answer? Take whole bodies, one for each meaning.
     #[test]
     fn bodies_as_the_carrier_writes_them() {
         let no_number = mapped(422, r#"{"error":{"code":"invalid_number","message":"+12 is no number","field":"to"}}"#);

@@ -1,7 +1,7 @@
 //! Acme Telephone behind [`TelephonyProvider`].
 //!
 //! FILL IN: what is the carrier like, in five sentences: how is it told what a call shall do, how are its webhooks signed, how
-//! does audio travel, and what is peculiar about it?
+//! does audio travel, what is peculiar about it, and where is it documented?
 //!
 // [hmac
 //! ```

@@ -8,8 +8,8 @@
 //! The carrier says `start` with the format and our parameters, then audio, `dtmf`, and `mark` once what was sent before it has
 //! been played. We say audio, `mark` and `clear`.
 //!
-//! FILL IN: what are the carrier's messages, in which format is audio and who decides that, how long may a message be, and in
-//! which order do the bytes of 16-bit samples stand?
+//! FILL IN: what are the carrier's messages, in which format is audio and who decides that, and in which order do the bytes of
+//! 16-bit samples stand? Where is that documented?
 //!
 //! Source: <https://example.com/docs/voice/streams>
 
@@ -27,7 +27,6 @@ use telephony_core::{
     media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
 };
 
-// FILL IN: which formats can the carrier stream? Its default first.
 /// The formats of a stream, the usual one first.
 // [template
 #[cfg(base64)]
@@ -37,6 +36,7 @@ pub(crate) const FORMATS: &[AudioFormat] = &[AudioFormat::MULAW_8K, AudioFormat:
 // ]
 pub(crate) const FORMATS: &[AudioFormat] = &[AudioFormat::LINEAR16_16K, AudioFormat::LINEAR16_8K];
 
+// FILL IN: how much audio does the carrier send in a message, and how much may we?
 /// What one message holds.
 const FRAME: Duration = Duration::from_millis(20);
 
@@ -45,6 +45,7 @@ pub(crate) fn choose(preferred: Option<AudioFormat>) -> AudioFormat {
     preferred.filter(|format| FORMATS.contains(format)).unwrap_or(FORMATS[0])
 }
 
+// FILL IN: what does the carrier call its formats?
 /// A format in the carrier's words: `mulaw/8000`.
 pub(crate) fn name_of(format: AudioFormat) -> String {
     let encoding = match format.encoding {
@@ -366,7 +367,7 @@ mod tests {
         json!({"event": "start", "call_id": "c-1", "stream_id": "s-1", "format": format}).to_string()
     }
 
-    // FILL IN: messages as the carrier documents them.
+    // FILL IN: which messages does the carrier document? Take them whole.
     #[test]
     fn a_stream_begins_in_the_format_announced() {
         for format in FORMATS {

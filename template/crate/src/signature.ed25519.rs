@@ -1,7 +1,7 @@
 //! The headers `X-Acme-Signature` and `X-Acme-Timestamp`: Ed25519 over the time, a vertical bar and the body.
 //!
-//! FILL IN: what exactly does the carrier sign, where does the customer find the public key, and how old may a webhook be? Take
-//! vectors from its official libraries as data for the tests.
+//! FILL IN: what exactly does the carrier sign, where does the customer find the public key, and how old may a webhook be? Where is
+//! that documented? Take vectors from its official libraries as data for the tests.
 //!
 //! Source: <https://example.com/docs/voice/webhooks#signatures>
 
@@ -67,7 +67,7 @@ mod tests {
         verify(WebhookRequest::at_url(Method::POST, url, headers, "{}".into(), Timestamp::UNIX_EPOCH), &config())
     }
 
-    // FILL IN: vectors of the carrier's own.
+    // FILL IN: which vectors has the carrier? One that holds is missing here.
     #[test]
     fn what_is_not_signed_is_refused_with_the_reason() {
         let of_64_bytes = signing::base64_encode(&[7; 64]);

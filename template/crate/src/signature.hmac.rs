@@ -3,7 +3,7 @@
 //! Signed are the URL as it was asked, query and all, and behind it each name of the form with its value, in order of the names.
 //!
 //! FILL IN: what exactly does the carrier sign, in which order, decoded or not, with repeated names once or twice? Is the port
-//! part of the URL? Which hash? Take vectors from its official libraries as data for the tests.
+//! part of the URL? Which hash? Where is that documented? Take vectors from its official libraries as data for the tests.
 //!
 //! Source: <https://example.com/docs/voice/webhooks#signatures>
 
@@ -66,7 +66,7 @@ mod tests {
         WebhookRequest::at_url(Method::POST, url, headers, body.into(), Timestamp::UNIX_EPOCH)
     }
 
-    // FILL IN: vectors of the carrier's own, in place of this one of ours.
+    // FILL IN: which vectors has the carrier? Take them in place of this one of ours.
     #[test]
     fn the_url_and_the_sorted_form_are_signed() {
         let url = "https://voice.example.com/events?run=1";

@@ -5,8 +5,8 @@
 //! | `iat` | when it was signed: five minutes ago at most, and no more ahead |
 //! | `payload_hash` | the body's SHA-256, hexadecimal, lower case |
 //!
-//! FILL IN: which algorithm and which claims does the carrier use, what covers the body, and how old may a token be? Take tokens
-//! from its official libraries as data for the tests.
+//! FILL IN: which algorithm and which claims does the carrier use, what covers the body, and how old may a token be? Where is that
+//! documented? Take tokens from its official libraries as data for the tests.
 //!
 //! Source: <https://example.com/docs/voice/webhooks#signatures>
 
@@ -78,7 +78,7 @@ mod tests {
         verify(WebhookRequest::at_url(Method::POST, url, headers, body.into(), now), &config())
     }
 
-    // FILL IN: tokens of the carrier's own, in place of these of ours.
+    // FILL IN: which tokens has the carrier made? Take them in place of these of ours.
     #[test]
     fn the_body_and_the_time_are_signed() {
         assert!(checked(BODY, &token(0)).is_ok());

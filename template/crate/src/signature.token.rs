@@ -5,7 +5,7 @@
 //!
 //! FILL IN: does the carrier really sign nothing? If it signs in a way of its own, check that here with the functions of
 //! `telephony_core::signing`, and take `WEBHOOK_AUTHENTICITY` out of `lib.rs`. Where does the secret stand: in a header, as the
-//! password of HTTP Basic authentication?
+//! password of HTTP Basic authentication? Where is that documented?
 //!
 //! Source: <https://example.com/docs/voice/webhooks#security>
 

@@ -12,7 +12,7 @@
 // ]
 //! | `stream.started`, `stream.stopped`, `stream.failed` | no |
 //!
-//! FILL IN: which webhooks are there, in which order do they come, and is each sent once?
+//! FILL IN: which webhooks are there, in which order do they come, and is each sent once? Where is that documented?
 //!
 //! Source: <https://example.com/docs/voice/webhooks>
 
@@ -54,6 +54,7 @@ pub(crate) fn status_of(word: &str) -> Option<CallStatus> {
     })
 }
 
+// FILL IN: by what is a webhook known as this carrier's before it is verified, and where does it name the account?
 /// Whether an unverified request looks like this carrier's, and for which account. It must not take another carrier's for its
 /// own.
 pub(crate) fn identify(request: &WebhookRequest) -> Option<WebhookIdentity> {
@@ -199,7 +200,7 @@ mod tests {
         Fields(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
-    // FILL IN: webhooks as the carrier sends them, whole.
+    // FILL IN: what does the carrier really send? Take webhooks whole.
     #[test]
     fn an_end_says_how_and_why() {
         let declined = fields(&[("status", "busy"), ("cause", "declined"), ("duration_secs", "0")]);

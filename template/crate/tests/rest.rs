@@ -53,7 +53,7 @@ fn call() -> CallRef {
     CallRef::new(CallId::new("call-1").unwrap())
 }
 
-// FILL IN: the requests as the carrier documents them, and its answers.
+// FILL IN: which requests does the carrier document, and which answers? Take both whole.
 #[tokio::test]
 async fn a_call_with_every_option() {
     let server = MockServer::start().await;

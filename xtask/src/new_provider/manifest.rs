@@ -8,6 +8,10 @@ use crate::step::root;
 /// What a provider crate outside the workspace depends on of ours.
 const OURS: &[&str] = &["telephony-core", "telephony-sandbox", "telephony-testkit"];
 
+/// What a provider crate needs of crates that the workspace takes more of.
+const FEATURES: &[(&str, &[&str])] =
+    &[("time", &["formatting", "parsing"]), ("tokio", &["macros", "rt"]), ("uuid", &["v4"])];
+
 /// Writes out every `workspace = true`.
 pub(super) fn stand_alone(manifest: &str) -> Result<String, String> {
     let workspace = read(&root().join("Cargo.toml"))?;
@@ -75,7 +79,22 @@ fn dependency(known: &BTreeMap<String, String>, name: &str) -> Result<String, St
             // What is compatible with 0.1.0 is what 0.1 means, to whoever reads it.
             Ok(format!("\"{}\"", version.trim_end_matches(".0")))
         }
-        _ => Ok(value.clone()),
+        _ => Ok(match FEATURES.iter().find(|(known, _)| *known == name) {
+            Some((_, features)) => with_features(value, features),
+            None => value.clone(),
+        }),
+    }
+}
+
+/// A dependency with these features in place of its own.
+fn with_features(value: &str, features: &[&str]) -> String {
+    match value.split_once("features = [") {
+        Some((before, rest)) => {
+            let after = rest.split_once(']').map_or("", |(_, after)| after);
+            let features: Vec<String> = features.iter().map(|feature| format!("{feature:?}")).collect();
+            format!("{before}features = [{}]{after}", features.join(", "))
+        }
+        None => value.to_owned(),
     }
 }
 
@@ -111,7 +130,7 @@ mod tests {
         let manifest = "[package]\nname = \"telephony-x\"\nversion.workspace = true\nedition.workspace = true\n\
             repository.workspace = true\n\n[dependencies]\n\
             telephony-core.workspace = true\ntelephony-sandbox = { workspace = true, optional = true }\nserde.workspace = true\n\
-            uuid = { workspace = true, optional = true }\n\n[lints]\nworkspace = true\n";
+            tokio.workspace = true\nuuid = { workspace = true, optional = true }\n\n[lints]\nworkspace = true\n";
         let text = stand_alone(manifest).unwrap();
         for line in [
             "version = \"0.1.0\"",
@@ -126,6 +145,13 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is missing:\n{text}");
         }
+        // Of a crate that the workspace needs for much more, what a provider needs.
+        let tokio = text.lines().find(|line| line.starts_with("tokio = ")).unwrap();
+        assert!(
+            tokio.contains("default-features = false") && tokio.ends_with(r#"features = ["macros", "rt"] }"#),
+            "{tokio}"
+        );
+        assert!(text.contains(r#"features = ["v4"], optional = true }"#), "{text}");
         assert!(text.contains("serde = { version = ") && !text.contains("workspace = true"), "{text}");
         assert!(text.contains("optional = true }\n\n[lints.rust]"), "{text}");
     }

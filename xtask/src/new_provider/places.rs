@@ -34,7 +34,7 @@ pub(super) fn questions(folder: &Path) -> Vec<Question> {
 }
 
 /// A question goes on over the comment lines that follow it, up to an empty one.
-fn in_text(path: &Path, text: &str) -> Vec<Question> {
+pub(super) fn in_text(path: &Path, text: &str) -> Vec<Question> {
     let lines: Vec<&str> = text.lines().collect();
     let mut questions = Vec::new();
     for (number, line) in lines.iter().enumerate() {

@@ -189,7 +189,27 @@ fn cut(text: &str, chosen: &[&str]) -> Result<String, String> {
     while lines.last().is_some_and(|last| last.is_empty()) {
         lines.pop();
     }
-    Ok(lines.join("\n") + "\n")
+    Ok(with_imports_merged(&lines).join("\n") + "\n")
+}
+
+/// What only some choices import has a line of its own, which joins the list that follows it: `use a::b;` and `use a::{`.
+fn with_imports_merged(lines: &[&str]) -> Vec<String> {
+    let mut merged: Vec<String> = Vec::new();
+    for line in lines {
+        let list = line.split_once("::{").map(|(list, _)| list).filter(|list| list.starts_with("use "));
+        let alone = list.and_then(|list| {
+            let item = merged.last()?.strip_prefix(list)?.strip_prefix("::")?.strip_suffix(';')?;
+            (!item.contains([':', '{'])).then(|| item.to_owned())
+        });
+        match (alone, list) {
+            (Some(item), Some(list)) => {
+                merged.pop();
+                merged.push(line.replacen(&format!("{list}::{{"), &format!("{list}::{{{item}, "), 1));
+            }
+            _ => merged.push((*line).to_owned()),
+        }
+    }
+    merged
 }
 
 enum Mark<'a> {
@@ -240,7 +260,7 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::places, *};
 
     /// Every combination of choices.
     fn all() -> Vec<Answers> {
@@ -322,6 +342,46 @@ mod tests {
         for name in ["acme", "acme-two", "async", "type", "serde", "source", "telephone"] {
             assert_eq!(refuse_confusing(name), Ok(()));
         }
+    }
+
+    #[test]
+    fn what_a_new_owner_reads_is_as_if_written_by_hand() {
+        let workspace = read(&root().join("Cargo.toml")).unwrap();
+        let rust =
+            workspace.lines().find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"')).unwrap();
+        for answers in all() {
+            for file in files(&answers).unwrap() {
+                let (path, text) = (file.path.display(), &file.content);
+                for import in ["use telephony_core::", "use crate::"] {
+                    let times = text.lines().filter(|line| line.starts_with(import)).count();
+                    assert!(times <= 1, "{path} has {times} lines {import}");
+                }
+                for line in text.lines().filter(|line| line.starts_with("//")) {
+                    assert!(line.chars().count() <= 132, "{path}: {line}");
+                }
+                for question in places::in_text(&file.path, text) {
+                    assert!(question.text.contains('?'), "{path}: {question:?} is no question");
+                }
+                // Each page of the carrier's that is named is asked for just above.
+                for (at, _) in text.match_indices("//! Source: <https://example.com") {
+                    assert!(text[..at].rsplit("FILL IN: ").next().unwrap().contains("documented"), "{path}");
+                }
+            }
+            if answers.place != Place::Workspace {
+                let said = |path: &str| {
+                    let files = files(&answers).unwrap();
+                    files.iter().find(|file| file.path == Path::new(path)).unwrap().content.clone()
+                };
+                assert!(said(".github/workflows/ci.yml").contains(&format!("toolchain install {rust} ")));
+                assert!(said("README.md").contains(&format!("Needs Rust {rust} ")));
+            }
+        }
+    }
+
+    #[test]
+    fn what_one_choice_imports_joins_the_rest() {
+        let lines = ["use a::b;", "use a::{", "    c,", "};", "use x::y;", "use x::{z};", "use x::{w};"];
+        assert_eq!(with_imports_merged(&lines), ["use a::{b, ", "    c,", "};", "use x::{y, z};", "use x::{w};"]);
     }
 
     #[test]
