@@ -89,24 +89,37 @@ impl ApiRequest {
         self.with_header(header::CONTENT_TYPE, "application/json")
     }
 
+    /// A body of any other kind, such as a document.
+    #[must_use]
+    pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self.with_header(header::CONTENT_TYPE, content_type)
+    }
+
     /// HTTP Basic authentication.
     #[must_use]
     pub fn basic(self, user: &str, password: &Secret) -> Self {
         let credentials = signing::base64_encode(format!("{user}:{}", password.expose()).as_bytes());
-        self.authorization(&format!("Basic {credentials}"))
+        self.with_credential(header::AUTHORIZATION, &format!("Basic {credentials}"))
     }
 
     /// Bearer authentication.
     #[must_use]
     pub fn bearer(self, token: &Secret) -> Self {
-        self.authorization(&format!("Bearer {}", token.expose()))
+        self.with_secret(header::AUTHORIZATION, "Bearer ", token)
     }
 
-    fn authorization(mut self, value: &str) -> Self {
+    /// A header with a secret in it, behind a prefix that may be empty: `x-api-key: …`, `authorization: App …`.
+    #[must_use]
+    pub fn with_secret(self, name: HeaderName, prefix: &str, secret: &Secret) -> Self {
+        self.with_credential(name, &format!("{prefix}{}", secret.expose()))
+    }
+
+    fn with_credential(mut self, name: HeaderName, value: &str) -> Self {
         // A credential with characters that no header can carry cannot be right: the carrier will say so.
-        let mut value = HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("Bearer malformed"));
+        let mut value = HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("malformed"));
         value.set_sensitive(true);
-        self.headers.insert(header::AUTHORIZATION, value);
+        self.headers.insert(name, value);
         self
     }
 
@@ -193,4 +206,27 @@ pub(crate) fn describe_json(error: &serde_json::Error) -> String {
     // serde quotes strings that did not fit with "…"; field names stand in backticks.
     let safe: String = text.split('"').step_by(2).collect::<Vec<_>>().join("(a text)");
     safe.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_and_a_credential_are_of_the_carriers_kind() {
+        let url = || Url::parse("https://api.example.com/v1/calls").unwrap();
+        let key = Secret::new("key-0123456789");
+        let request = ApiRequest::put(url())
+            .body("application/xml", "<Response/>")
+            .with_secret(header::AUTHORIZATION, "App ", &key)
+            .with_secret(HeaderName::from_static("x-api-key"), "", &key);
+        assert_eq!(request.body, "<Response/>");
+        assert_eq!(request.headers[header::CONTENT_TYPE], "application/xml");
+        for (name, value) in [("authorization", "App key-0123456789"), ("x-api-key", "key-0123456789")] {
+            assert!(request.headers[name] == value && request.headers[name].is_sensitive(), "{name}");
+        }
+        assert_eq!(format!("{request:?}"), "PUT api.example.com/v1/calls");
+        let broken = ApiRequest::get(url()).bearer(&Secret::new("line\nbreak"));
+        assert_eq!(broken.headers[header::AUTHORIZATION], "malformed");
+    }
 }

@@ -1,6 +1,7 @@
 //! The REST API, version 1: JSON, authorised by the API key.
 //!
-//! FILL IN: where is the carrier's REST API documented, and which of its requests may be repeated?
+//! FILL IN: where is the carrier's REST API documented, what are its requests (a body is `json`, `form`, or `body` of
+//! any other kind), and which of them may be repeated?
 //!
 //! Source: <https://example.com/docs/voice/api>
 
@@ -126,6 +127,7 @@ impl Api {
         self.send(Operation::CheckAccount, request).await?.json()
     }
 
+    // FILL IN: how do requests authenticate? (`bearer`, `basic`, `with_secret`)
     async fn send(&self, operation: Operation, request: ApiRequest) -> Result<ApiResponse, TelephonyError> {
         self.http.send(operation, request.bearer(&self.key)).await
     }
@@ -152,7 +154,7 @@ fn call_body(call: &OutboundCall) -> Result<Value, TelephonyError> {
         "to": call.to.as_str(), "from": call.from.as_str(), "answer_url": call.urls.answer,
         "events_url": call.urls.events,
     });
-    // FILL IN: which bounds does the carrier set?
+    // FILL IN: what does the carrier call these, and which bounds does it set?
     if let Some(ring) = call.ring_timeout {
         body["ring_timeout_secs"] = seconds(ring, 1..=600, "ring_timeout")?.into();
     }
