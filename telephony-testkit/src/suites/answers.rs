@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use telephony_core::{Bridge, CallInstruction, Capability, Conference, GatherDigits, Play, Reject, Say, Stream, Then};
+use telephony_core::{
+    Bridge, CallInstruction, Capability, Conference, GatherDigits, Play, Reject, Say, Stream, Then, media::AfterClose,
+};
 use telephony_sandbox::Step;
 
 use crate::{
@@ -119,6 +121,16 @@ fn ends_at_once(steps: &[Step]) -> Outcome {
     expect(steps.iter().all(short), "the call ends at once", steps)
 }
 
+/// The step that is all there is to do. A carrier that reads on while it streams needs a pause behind the stream, to keep the call; it
+/// stays up then when the stream is over.
+fn alone(steps: &[Step], after_close: AfterClose) -> Option<&Step> {
+    match steps {
+        [only] => Some(only),
+        [first, Step::Pause { .. }] if after_close == AfterClose::CallStaysUp => Some(first),
+        _ => None,
+    }
+}
+
 async fn stream(subject: Arc<Subject>) -> Outcome {
     let to = url("wss://voice.example.com/media/1");
     let format = subject.descriptor.media().formats[0];
@@ -127,8 +139,11 @@ async fn stream(subject: Arc<Subject>) -> Outcome {
         stream = stream.with_parameter("run", TEXT);
     }
     let Some(steps) = read(&subject, &CallInstruction::Stream(stream)).await? else { return Ok(()) };
-    let [Step::Stream { url, format: given, parameters }] = &steps[..] else {
-        return expect(false, "one stream and nothing behind it", &steps);
+    let Some(Step::Stream { url, format: given, parameters }) = alone(&steps, subject.descriptor.media().after_close)
+    else {
+        let expected =
+            "one stream and nothing behind it, or a pause of a carrier that declares AfterClose::CallStaysUp";
+        return expect(false, expected, &steps);
     };
     expect(*url == to, "the stream goes to the URL", url)?;
     expect(*given == format, "in the format preferred, which is the carrier's first", given)?;
@@ -153,4 +168,19 @@ async fn reject(subject: Arc<Subject>) -> Outcome {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_may_hold_a_call_that_stays_up() {
+        let held = [Step::AwaitCommand, Step::Pause { length: Duration::from_secs(86_400) }];
+        assert!(alone(&held, AfterClose::CallStaysUp).is_some());
+        assert!(alone(&held, AfterClose::CallEnds).is_none() && alone(&held, AfterClose::Asks).is_none());
+        assert!(alone(&held[..1], AfterClose::CallEnds).is_some());
+        assert!(alone(&[Step::AwaitCommand, Step::HangUp], AfterClose::CallStaysUp).is_none());
+        assert!(alone(&[], AfterClose::CallStaysUp).is_none());
+    }
 }
