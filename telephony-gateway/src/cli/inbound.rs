@@ -43,7 +43,7 @@ pub(super) async fn run(
     let asked = at.open().await?;
     let workflow = asked.workflow(workflow).await?.id;
     let provider = sandbox.simulator().provider();
-    let name = format!("{} (simulated {})", provider.display_name(), Uuid::now_v7().simple());
+    let name = format!("{} (simulated {})", provider.name(), Uuid::now_v7().simple());
     let added =
         asked.service.add_passing_account(asked.owner, &name, provider.name().as_str(), sandbox.account()).await;
     let account = added.map_err(usage)?;
