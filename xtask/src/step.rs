@@ -1,7 +1,8 @@
 //! Running other programs.
 
 use std::{
-    io::Write,
+    fmt,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -42,12 +43,12 @@ impl Step {
 
     /// Runs it, its output shown.
     pub(crate) fn run(mut self) -> Result<(), String> {
-        println!("\n$ {}", self.shown);
+        say(format_args!("\n$ {}", self.shown));
         let started = Instant::now();
         let status = self.command.status().map_err(|error| format!("`{}` could not be run: {error}", self.shown))?;
         let seconds = started.elapsed().as_secs();
         if status.success() {
-            println!("  ok, {seconds} s");
+            say(format_args!("  ok, {seconds} s"));
             Ok(())
         } else {
             Err(format!("`{}` failed after {seconds} s ({status})", self.shown))
@@ -87,6 +88,11 @@ pub(crate) fn checks_only(task: &str, arguments: &[String]) -> Result<bool, Stri
         [check] if check == "--check" => Ok(true),
         [unknown, ..] => Err(format!("{task} takes nothing but --check, and was given {unknown:?}")),
     }
+}
+
+/// Tells the user. That nobody listens any more, as in `| head`, is no reason to stop half-way.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _unheard = writeln!(io::stdout(), "{line}");
 }
 
 /// The workspace's root: of the workspace that this program was started in by cargo, which may be a copy of the one that it was

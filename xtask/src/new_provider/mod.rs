@@ -19,7 +19,7 @@ use std::{
 
 use options::{Answers, Place, explained};
 
-use crate::step::{Step, root};
+use crate::step::{Step, root, say};
 
 /// What is printed for `--help`.
 fn help() -> String {
@@ -78,21 +78,21 @@ struct Plan {
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if arguments.iter().any(|argument| argument == "-h" || argument == "--help") {
-        print!("{}", help());
+        say(format_args!("{}", help().trim_end()));
         return Ok(());
     }
     let (answers, dry_run) = options::read(arguments)?;
     let plan = plan(&answers)?;
     describe(&plan, &answers);
     if dry_run {
-        println!("\nNothing was written (--dry-run).");
+        say(format_args!("\nNothing was written (--dry-run)."));
         return Ok(());
     }
     match answers.place {
         Place::Own { .. } => write(&plan)?,
         Place::Workspace => write_member(&plan)?,
     }
-    println!("\n{}", next_steps(&plan, &answers));
+    say(format_args!("\n{}", next_steps(&plan, &answers)));
     Ok(())
 }
 
@@ -128,15 +128,15 @@ fn plan(answers: &Answers) -> Result<Plan, String> {
 }
 
 fn describe(plan: &Plan, answers: &Answers) {
-    println!("{} ({}), {}", answers.display_name, answers.package(), answers.choices_in_words());
-    println!("\nto {}:", plan.folder.display());
+    say(format_args!("{} ({}), {}", answers.display_name, answers.package(), answers.choices_in_words()));
+    say(format_args!("\nto {}:", plan.folder.display()));
     for file in &plan.files {
-        println!("  {:<40} {:>4} lines", file.path.display(), file.content.lines().count());
+        say(format_args!("  {:<40} {:>4} lines", file.path.display(), file.content.lines().count()));
     }
     if !plan.edits.is_empty() {
-        println!("\nchanged:");
+        say(format_args!("\nchanged:"));
         for edit in &plan.edits {
-            println!("  {:<40} {:>+4} lines", edit.path, edit.lines_added());
+            say(format_args!("  {:<40} {:>+4} lines", edit.path, edit.lines_added()));
         }
     }
 }
@@ -214,7 +214,7 @@ fn write_member(plan: &Plan) -> Result<(), String> {
     let before = workspace::Before::of(&plan.edits)?;
     write(plan)?;
     let outcome = workspace::apply(&plan.edits).and_then(|()| {
-        println!("\nThe crate is there, and linked. What is left is its place in the documents:");
+        say(format_args!("\nThe crate is there, and linked. What is left is its place in the documents:"));
         Step::new_cargo_task("matrix").run()
     });
     outcome.map_err(|reason| match before.restore().and_then(|()| remove(&plan.folder)) {
@@ -230,7 +230,7 @@ fn formatted(text: &str) -> String {
     formatted.unwrap_or_else(|| {
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {
-            println!("rustfmt could not be run: format the crate with `cargo fmt` before you commit it\n")
+            say(format_args!("rustfmt could not be run: format the crate with `cargo fmt` before you commit it\n"));
         });
         text.to_owned()
     })
@@ -243,6 +243,8 @@ fn next_steps(plan: &Plan, answers: &Answers) -> String {
         text.push_str(&format!("  {}:{}\n      {}\n", question.path.display(), question.line, question.text));
     }
     let name = &answers.name;
+    let folder = plan.folder.display().to_string();
+    let folder = if folder.contains(char::is_whitespace) { format!("{folder:?}") } else { folder };
     let steps = match answers.place {
         Place::Workspace => format!(
             "cargo nextest run --workspace --all-features -E 'package({})'   # its tests and its conformance run
@@ -250,13 +252,12 @@ fn next_steps(plan: &Plan, answers: &Answers) -> String {
             answers.package()
         ),
         Place::Own { .. } => format!(
-            "cd {}
+            "cd {folder}
   cargo test --all-features        # its tests and its conformance run
-  cargo clippy --all-features --all-targets -- -D warnings",
-            plan.folder.display()
+  cargo clippy --all-features --all-targets -- -D warnings"
         ),
     };
-    text.push_str(&format!("\nNext:\n\n  {steps}\n\ndocs/writing-a-provider.md goes on from here."));
+    text.push_str(&format!("\nNext:\n\n  {steps}\n\ndocs/writing-a-provider.md goes on from here: how to answer, a gateway with the carrier in it, and calls."));
     text
 }
 
