@@ -39,6 +39,9 @@ pub(crate) const PARKED: &str = "parked";
 /// The handle with the conference that the call is in; empty once it has left.
 pub(crate) const CONFERENCE: &str = "conference_id";
 
+/// How something ends that the call, another command or the detection of a machine has broken off: nothing follows it.
+const BROKEN_OFF: [&str; 3] = ["call_hangup", "cancelled", "cancelled_amd"];
+
 /// The handles with the names of the leg and of all legs together.
 pub(crate) const LEG: &str = "call_leg_id";
 pub(crate) const SESSION: &str = "call_session_id";
@@ -241,16 +244,9 @@ fn kinds(event: &str, payload: &Payload) -> Vec<CallEventKind> {
     let result = payload.get("result").unwrap_or_default();
     let status = payload.get("status").unwrap_or("completed");
     match event {
-        "call.speak.ended" if status == "completed" => finished(event, After::Speak, state),
-        // What could not be played is over too, and the call must go on.
-        "call.playback.ended" if !matches!(status, "call_hangup" | "cancelled" | "cancelled_amd") => {
-            let mut kinds = finished(event, After::Playback, state);
-            if status != "completed" {
-                let message = format!("playback: {status} {}", payload.get("status_detail").unwrap_or_default());
-                kinds.insert(0, CallEventKind::Problem { message: redact::numbers_in(message.trim_end()) });
-            }
-            kinds
-        }
+        // What could not be said or played is over too, and the call must go on.
+        "call.speak.ended" if !BROKEN_OFF.contains(&status) => over(event, After::Speak, state, payload),
+        "call.playback.ended" if !BROKEN_OFF.contains(&status) => over(event, After::Playback, state, payload),
         "call.gather.ended" if matches!(status, "valid" | "invalid" | "timeout") => {
             let digits = payload.get("digits").unwrap_or_default().to_owned();
             let digits = CallEventKind::Digits { digits, timed_out: status == "timeout" };
@@ -301,6 +297,17 @@ fn finished(event: &str, what: After, state: State) -> Vec<CallEventKind> {
     } else {
         other(event)
     }
+}
+
+/// The same of something that may have failed.
+fn over(event: &str, what: After, state: State, payload: &Payload) -> Vec<CallEventKind> {
+    let mut kinds = finished(event, what, state);
+    if let Some(status) = payload.get("status").filter(|status| *status != "completed") {
+        let what = if what == After::Speak { "speak" } else { "playback" };
+        let message = format!("{what}: {status} {}", payload.get("status_detail").unwrap_or_default());
+        kinds.insert(0, CallEventKind::Problem { message: redact::numbers_in(message.trim_end()) });
+    }
+    kinds
 }
 
 fn other(event: &str) -> Vec<CallEventKind> {
@@ -520,11 +527,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_played_does_not_stop_the_call() {
+    fn what_cannot_be_said_or_played_does_not_stop_the_call() {
         let state = State::due(After::Playback, Due::HangUp).encode();
         let events = of("call.playback.ended", json!({"client_state": state, "status": "file_not_found"}));
         assert_eq!(events[0], CallEventKind::Problem { message: "playback: file_not_found".to_owned() });
         assert!(matches!(events[1], CallEventKind::InstructionWanted { .. }));
+        let state = State::due(After::Speak, Due::HangUp).encode();
+        let events =
+            of("call.speak.ended", json!({"client_state": state, "status": "failed", "status_detail": "voice"}));
+        assert_eq!(events[0], CallEventKind::Problem { message: "speak: failed voice".to_owned() });
+        assert!(matches!(events[1], CallEventKind::InstructionWanted { .. }));
+        for status in BROKEN_OFF {
+            let told = json!({"client_state": state, "status": status});
+            assert_eq!(of("call.speak.ended", told), other("call.speak.ended"));
+        }
     }
 
     #[test]
