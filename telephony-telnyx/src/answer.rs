@@ -76,6 +76,13 @@ pub(crate) struct Command {
     pub(crate) body: Value,
 }
 
+impl Command {
+    /// Whether twice is once: what has ended, or was never begun, is told so, and nothing else happens.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        matches!(self.name, "hangup" | "streaming_stop" | "record_stop")
+    }
+}
+
 /// What is wrong with an instruction: the field and the reason.
 type Problem = (String, String);
 

@@ -79,7 +79,7 @@ impl Api {
         self.send(operation, ApiRequest::get(url)).await?.json::<Data<Call>>().map(|call| call.data)
     }
 
-    /// `POST /calls/{call_control_id}/actions/{command}`, once.
+    /// `POST /calls/{call_control_id}/actions/{command}`: once, unless it is something that ends.
     pub(crate) async fn command(
         &self,
         operation: Operation,
@@ -87,7 +87,8 @@ impl Api {
         command: &Command,
     ) -> Result<(), TelephonyError> {
         let url = self.call_url(operation, call, &["actions", command.name])?;
-        self.send(operation, ApiRequest::post(url).json(&command.body)).await?.json::<Data<Accepted>>().map(|_| ())
+        let request = ApiRequest::post(url).json(&command.body).repeatable(command.is_repeatable());
+        self.send(operation, request).await?.json::<Data<Accepted>>().map(|_| ())
     }
 
     /// The same with the name of what is answered by it, under which Telnyx carries it out only once.

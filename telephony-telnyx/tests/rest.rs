@@ -8,8 +8,8 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use telephony_core::{
     CallCost, CallId, CallInstruction, CallRef, CallState, CallUrls, Conference, HangUp, InboundBinding, InboundUrls,
-    MachineDetection, OutboundCall, PhoneNumber, Play, ProviderContext, RecordingRequest, Say, Stream, TelephonyError,
-    TelephonyProvider, TransferRequest,
+    MachineDetection, OutboundCall, PhoneNumber, Play, ProviderContext, RecordingRef, RecordingRequest, Say, Stream,
+    TelephonyError, TelephonyProvider, TransferRequest,
 };
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
@@ -164,6 +164,23 @@ async fn a_call_that_is_over_wants_nothing() {
     assert_eq!(late.status.as_u16(), 204);
     let digits = provider.send_digits(&call(), &"1".parse().unwrap()).await;
     assert!(matches!(digits, Err(TelephonyError::NotFound { .. })), "{digits:?}");
+}
+
+#[tokio::test]
+async fn what_ends_something_is_asked_again_and_what_begins_something_is_not() {
+    let server = MockServer::start().await;
+    for command in ["hangup", "record_stop", "send_dtmf"] {
+        let to = || Mock::given(method("POST")).and(path(format!("/v2/calls/v3:abc-def/actions/{command}")));
+        to().respond_with(ResponseTemplate::new(503)).up_to_n_times(1).mount(&server).await;
+        to().respond_with(done()).mount(&server).await;
+    }
+    let provider = provider(&server).await;
+    assert_eq!(provider.hang_up(&call()).await.unwrap(), HangUp::Ended);
+    provider.stop_recording(&RecordingRef { call: call(), id: None }).await.unwrap();
+    let digits = provider.send_digits(&call(), &"1".parse().unwrap()).await;
+    assert!(matches!(digits, Err(TelephonyError::OutcomeUnknown { .. })), "{digits:?}");
+    let names: Vec<String> = sent(&server).await.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["hangup", "hangup", "record_stop", "record_stop", "send_dtmf"]);
 }
 
 #[tokio::test]
