@@ -99,10 +99,13 @@ impl Gateway {
 
     /// An account with a simulated carrier, its numbers imported.
     async fn account(&self, sandbox: &Sandbox) -> String {
+        self.account_called(sandbox.simulator().provider().display_name(), sandbox).await
+    }
+
+    async fn account_called(&self, name: &str, sandbox: &Sandbox) -> String {
         let mut config = sandbox.account();
         let provider = config.as_object_mut().unwrap().remove("provider").unwrap();
-        let body =
-            json!({"name": sandbox.simulator().provider().display_name(), "provider": provider, "config": config});
+        let body = json!({"name": name, "provider": provider, "config": config});
         let account = self.tenant.post("/telephony/configurations", body).await;
         let id = account["id"].as_str().unwrap().to_owned();
         self.tenant.post(&format!("/telephony/configurations/{id}/import-numbers"), json!({})).await;
@@ -112,6 +115,16 @@ impl Gateway {
     async fn workflow(&self, agent: Value) -> Value {
         let body = json!({"name": format!("workflow of {agent}"), "agent": agent, "record": true});
         self.tenant.post("/workflows", body).await["id"].clone()
+    }
+
+    /// A number of an account, which the workflow answers from now on.
+    async fn answered_by(&self, workflow: &Value, account: &str) -> String {
+        let numbers = self.tenant.get("/telephony/phone-numbers").await;
+        let own = numbers.as_array().unwrap().iter().find(|number| number["configuration_id"] == account).unwrap();
+        let path = format!("/telephony/phone-numbers/{}", own["id"].as_str().unwrap());
+        let (status, _) = self.tenant.ask(Method::PATCH, &path, Some(json!({"workflow_id": workflow}))).await;
+        assert_eq!(status, 200);
+        own["number"].as_str().unwrap().to_owned()
     }
 
     async fn dial(&self, account: &str, workflow: &Value, to: &str) -> Value {
@@ -231,13 +244,8 @@ fn an_inbound_call_of_every_carrier() {
             let sandbox = Sandbox::start(simulator, quick()).await.unwrap();
             let account = gateway.account(&sandbox).await;
             let name = simulator.provider().name();
-            let numbers = gateway.tenant.get("/telephony/phone-numbers").await;
-            let own = numbers.as_array().unwrap().iter().find(|number| number["configuration_id"] == account).unwrap();
-            let path = format!("/telephony/phone-numbers/{}", own["id"].as_str().unwrap());
-            let (status, _) = gateway.tenant.ask(Method::PATCH, &path, Some(json!({"workflow_id": workflow}))).await;
-            assert_eq!(status, 200);
-            let called = own["number"].as_str().unwrap();
-            let id = sandbox.call_in(TALKS, called).await.unwrap();
+            let called = gateway.answered_by(&workflow, &account).await;
+            let id = sandbox.call_in(TALKS, &called).await.unwrap();
             let list = format!("/calls?direction=inbound&configuration_id={account}");
             let listed = gateway.tenant.until(&list, "an inbound call", |page| page["calls"][0].is_object()).await;
             let call = gateway.settled(&listed["calls"][0]).await;
@@ -245,6 +253,31 @@ fn an_inbound_call_of_every_carrier() {
             assert_eq!((&call["from"], &call["has_recording"]), (&json!(TALKS), &json!(true)), "{name}: {call}");
             let handset = sandbox.handset(&id).unwrap();
             assert!(handset.heard.len() > 16_000, "{name}: the caller hears the agent");
+            sandbox.stop().await;
+        })
+        .await;
+        gateway.serving.stop().await;
+    });
+}
+
+/// One account of a carrier, configured twice: a call belongs to the one whose number a workflow answers, whichever was there first.
+#[test]
+fn an_inbound_call_to_an_account_that_is_configured_twice() {
+    on_each_database(&impatient(), async |gateway| {
+        let workflow = gateway.workflow(json!({"type": "dialogue"})).await;
+        with_every_carrier(async |simulator| {
+            let sandbox = Sandbox::start(simulator, quick()).await.unwrap();
+            let name = simulator.provider().name();
+            let first = gateway.account_called(&format!("{name} first"), &sandbox).await;
+            let second = gateway.account_called(&format!("{name} second"), &sandbox).await;
+            for account in [&second, &first] {
+                let called = gateway.answered_by(&workflow, account).await;
+                sandbox.call_in(HANGS_UP, &called).await.unwrap();
+                let list = format!("/calls?direction=inbound&configuration_id={account}");
+                let listed = gateway.tenant.until(&list, "an inbound call", |page| page["calls"][0].is_object()).await;
+                let call = gateway.settled(&listed["calls"][0]).await;
+                assert_eq!((&call["status"], &call["to"]), (&json!("completed"), &json!(called)), "{name}: {call}");
+            }
             sandbox.stop().await;
         })
         .await;

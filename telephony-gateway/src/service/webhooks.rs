@@ -1,5 +1,7 @@
 //! What carriers tell and ask: verified, read, written down, and only then answered.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     extract::{Path, State},
@@ -96,31 +98,79 @@ async fn take_about_run(
     write_and_answer(service, speaks.as_ref(), run, events, webhook.request().received_at()).await
 }
 
+/// An account whose secret a webhook was signed with.
+struct Fitting {
+    account: Account,
+    provider: Arc<dyn TelephonyProvider>,
+    webhook: VerifiedWebhook,
+}
+
 /// Finds the account without trusting anything, checks with that account's secret, and acts only then.
 async fn take_inbound(service: &Service, request: WebhookRequest) -> Result<WebhookResponse, Refused> {
     let candidates = service.registry().identify_webhook(&request);
     let mut refusal = Refused(StatusCode::NOT_FOUND, "the webhook is of no carrier that is known here".to_owned());
+    let (mut fitting, mut refused) = (Vec::new(), Vec::new());
     for (descriptor, identity) in candidates {
         let name = descriptor.name().as_str();
         let accounts = service.store().accounts_of_carrier(name, identity.account_id.as_deref()).await?;
         if accounts.is_empty() {
             refusal = Refused(StatusCode::NOT_FOUND, "the webhook is for no account that is known here".to_owned());
         }
+        // Several accounts may be meant, where the carrier does not say which: those whose secret fits.
         for account in accounts {
             let provider = service.provider(&account)?;
-            // Several accounts may be meant, where the carrier does not say which: the one whose secret fits.
             match provider.verify_webhook_signature(request.clone()) {
-                Ok(webhook) => return take_for_account(service, provider.as_ref(), &account, &webhook).await,
-                Err(refused) => {
-                    let advice = doctor::examine(provider.as_ref(), &request);
-                    warn!(provider = name, configuration_id = %account.id, error = %refused, advice, "A webhook was refused.");
-                    telemetry::refused(name);
-                    refusal = Refused(refused.status(), refused.to_string());
-                }
+                Ok(webhook) => fitting.push(Fitting { account, provider, webhook }),
+                Err(error) => refused.push((account, provider, error)),
             }
         }
     }
+    if let Some(Fitting { account, provider, webhook }) = meant(service, fitting).await? {
+        return take_for_account(service, provider.as_ref(), &account, &webhook).await;
+    }
+    for (account, provider, error) in refused {
+        let name = provider.descriptor().name().as_str();
+        let advice = doctor::examine(provider.as_ref(), &request);
+        warn!(provider = name, configuration_id = %account.id, error = %error, advice, "A webhook was refused.");
+        telemetry::refused(name);
+        refusal = Refused(error.status(), error.to_string());
+    }
     Err(refusal)
+}
+
+/// Whose webhook it is. One account of a carrier may be configured more than once, with the same secret: then it is about the call that one
+/// of them has, or the number that one of them answers.
+async fn meant(service: &Service, mut fitting: Vec<Fitting>) -> Result<Option<Fitting>, Refused> {
+    let mut best = (0, 0);
+    if fitting.len() > 1 {
+        for (index, one) in fitting.iter().enumerate() {
+            let claim = claim(service, one).await?;
+            if claim > best.0 {
+                best = (claim, index);
+            }
+        }
+    }
+    Ok((best.1 < fitting.len()).then(|| fitting.swap_remove(best.1)))
+}
+
+/// How much a webhook has to do with an account: 3 if it is about a call of its own, 2 if about a number that a workflow answers, 1 if about
+/// another number, and 0 if about nothing that is known of it.
+async fn claim(service: &Service, one: &Fitting) -> Result<u8, Refused> {
+    let store = service.store();
+    for event in read(one.provider.as_ref(), &one.webhook)? {
+        if let Some(id) = event.call.id()
+            && store.run_of_call(one.account.id, id.as_str()).await?.is_some()
+        {
+            return Ok(3);
+        }
+        if let CallEventKind::Inbound { to, .. } = &event.kind
+            && let Some(number) = to.phone()
+            && let Some(row) = store.number_of_account(one.account.id, number).await?
+        {
+            return Ok(if row.workflow.is_some() { 2 } else { 1 });
+        }
+    }
+    Ok(0)
 }
 
 async fn take_for_account(
