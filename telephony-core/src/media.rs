@@ -140,6 +140,12 @@ pub enum MediaCommand<'a> {
     },
     /// Throws away what the carrier has buffered and what waits here, so that the other party is not talked over.
     Clear,
+    /// DTMF for the other party. Comes only out of [`CarrierMediaCodec::decode`], of protocols that have a word for it: to send
+    /// digits there is an operation of the provider.
+    Digits {
+        /// As the agent wrote them.
+        digits: &'a str,
+    },
     /// A message that carries nothing. Comes only out of [`CarrierMediaCodec::decode`].
     Ignored,
 }

@@ -94,7 +94,7 @@ impl MediaCodec for PlivoMedia {
                 Err(MediaError::malformed("event", "is a second start"))
             }
             FromPlivo::Start { start, extra_headers } => {
-                let started = start.read(extra_headers.as_deref())?;
+                let started = start.read(&extra_headers)?;
                 self.stream = Some(OurStream::new(&start.stream_id, started.inbound));
                 Ok(MediaEvent::Started(started))
             }
@@ -163,7 +163,7 @@ enum FromPlivo<'a> {
         #[serde(borrow)]
         start: Start<'a>,
         #[serde(default)]
-        extra_headers: Option<String>,
+        extra_headers: Value,
     },
     Media {
         #[serde(borrow)]
@@ -244,7 +244,7 @@ struct Dtmf<'a> {
 }
 
 impl Start<'_> {
-    fn read(&self, headers: Option<&str>) -> Result<StreamStart, MediaError> {
+    fn read(&self, headers: &Value) -> Result<StreamStart, MediaError> {
         let MediaFormat { encoding, sample_rate } = &self.media_format;
         let format = format_of(encoding, *sample_rate).ok_or_else(|| {
             MediaError::UnsupportedFormat(format!(
@@ -254,30 +254,34 @@ impl Start<'_> {
         let call = CallId::new(&*self.call_id).map_err(|error| MediaError::malformed("start.callId", error))?;
         Ok(StreamStart::new(CallRef::new(call), format)
             .with_stream_id(&*self.stream_id)
-            .with_parameters(headers.map(parameters).unwrap_or_default()))
+            .with_parameters(parameters(headers)))
     }
 }
 
-/// The parameters of our document: a text that holds JSON, or the list `k=v,k=v` that we wrote, as pages differ. We
-/// percent-encoded them.
-fn parameters(text: &str) -> BTreeMap<String, String> {
+/// The parameters of our document: a text that holds JSON, or the list `k=v,k=v` that we wrote, as pages differ; or the object
+/// itself. We percent-encoded them. A stream does not fail for parameters of another kind.
+fn parameters(headers: &Value) -> BTreeMap<String, String> {
     let decoded = |text: &str| {
         let whole = format!("v={text}");
         url::form_urlencoded::parse(whole.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
     };
-    match serde_json::from_str::<BTreeMap<String, Value>>(text) {
-        Ok(object) => object
-            .into_iter()
-            .map(|(name, value)| match value {
-                Value::String(value) => (decoded(&name), decoded(&value)),
-                other => (decoded(&name), other.to_string()),
-            })
-            .collect(),
-        Err(_) => text
-            .split([',', ';'])
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(name, value)| (decoded(name.trim()), decoded(value.trim())))
-            .collect(),
+    let of_object = |object: &serde_json::Map<String, Value>| {
+        let pairs = object
+            .iter()
+            .map(|(name, value)| (decoded(name), value.as_str().map_or_else(|| value.to_string(), decoded)));
+        pairs.collect()
+    };
+    match headers {
+        Value::Object(object) => of_object(object),
+        Value::String(text) => match serde_json::from_str::<Value>(text) {
+            Ok(Value::Object(object)) => of_object(&object),
+            _ => text
+                .split([',', ';'])
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(name, value)| (decoded(name.trim()), decoded(value.trim())))
+                .collect(),
+        },
+        _ => BTreeMap::new(),
     }
 }
 
@@ -305,6 +309,7 @@ pub(crate) struct CarrierEnd {
     stream: Option<CarrierStream>,
     /// The audio of the message decoded last.
     heard: Vec<u8>,
+    /// The name or the digits of the message decoded last.
     mark: String,
 }
 
@@ -338,6 +343,11 @@ enum ToPlivo<'a> {
         #[serde(borrow, rename = "streamId")]
         stream: Cow<'a, str>,
     },
+    #[serde(rename = "sendDTMF")]
+    SendDtmf {
+        #[serde(borrow)]
+        dtmf: Cow<'a, str>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -345,9 +355,24 @@ enum ToPlivo<'a> {
 struct PlayedMedia<'a> {
     #[serde(borrow)]
     content_type: Cow<'a, str>,
+    #[serde(deserialize_with = "number_or_text")]
     sample_rate: u32,
     #[serde(borrow)]
     payload: Cow<'a, str>,
+}
+
+/// One of Plivo's pages writes the rate as a text.
+fn number_or_text<'de, D: serde::Deserializer<'de>>(rate: D) -> Result<u32, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Rate<'a> {
+        Number(u32),
+        Text(Cow<'a, str>),
+    }
+    match Rate::deserialize(rate)? {
+        Rate::Number(rate) => Ok(rate),
+        Rate::Text(text) => text.parse().map_err(serde::de::Error::custom),
+    }
 }
 
 /// The usual message with audio; see [`Usual`].
@@ -473,6 +498,10 @@ impl CarrierMediaCodec for CarrierEnd {
                 }
             }
             ToPlivo::ClearAudio { stream } => ours(&stream).map(|()| MediaCommand::Clear),
+            ToPlivo::SendDtmf { dtmf } => {
+                self.mark = dtmf.into_owned();
+                Ok(MediaCommand::Digits { digits: &self.mark })
+            }
         }
     }
 }
@@ -543,9 +572,18 @@ mod tests {
             "run=7%2C+%227%22; org=4",
             r#"{"run":"7%2C+%227%22","org":4}"#,
         ] {
-            assert_eq!(parameters(text), run, "{text}");
+            assert_eq!(parameters(&text.into()), run, "{text}");
         }
-        assert!(parameters("").is_empty());
+        assert_eq!(parameters(&serde_json::json!({"run": "7%2C+%227%22", "org": 4})), run);
+        for nothing in [Value::Null, "".into(), "{}".into(), "null".into(), 7.into()] {
+            assert!(parameters(&nothing).is_empty(), "{nothing}");
+        }
+        // A start without them, and one of another kind, is a start.
+        for headers in [String::new(), r#","extra_headers":null"#.into(), r#","extra_headers":{"run":"77"}"#.into()] {
+            let start = START.replace(r#","extra_headers":"{\"run\":\"77\"}""#, &headers);
+            let mut codec = PlivoMedia::default();
+            assert!(matches!(codec.decode(WireMessage::Text(&start)), Ok(MediaEvent::Started(_))), "{start}");
+        }
     }
 
     #[test]
@@ -598,13 +636,51 @@ mod tests {
         );
     }
 
+    /// What Plivo's own stream library for Python (commit 91644e9) and Pipecat's serializer (1.14.0) write, and what is documented
+    /// besides.
+    #[test]
+    fn messages_of_agents_that_were_written_for_plivo() {
+        let mut carrier = CarrierEnd::default();
+        let start = StreamStart::new(CallRef::unnamed(), AudioFormat::MULAW_8K).with_stream_id("s1");
+        carrier.encode(MediaEvent::Started(start), &mut WireBuffer::new()).unwrap();
+        let audio = AudioFrame::new(AudioFormat::MULAW_8K, &[0x7f; 4]).unwrap();
+        for (text, command) in [
+            (
+                r#"{"event": "playAudio", "media": {"contentType": "audio/x-mulaw", "sampleRate": 8000, "payload": "f39/fw=="}}"#,
+                MediaCommand::Audio(audio),
+            ),
+            (
+                r#"{"event": "playAudio", "media": {"contentType": "audio/x-mulaw", "sampleRate": 8000, "payload": "f39/fw=="}, "streamId": "s1"}"#,
+                MediaCommand::Audio(audio),
+            ),
+            (
+                r#"{"event":"playAudio","media":{"contentType":"audio/x-mulaw","sampleRate":"8000","payload":"f39/fw=="}}"#,
+                MediaCommand::Audio(audio),
+            ),
+            (r#"{"event": "checkpoint", "streamId": "s1", "name": "utt-3"}"#, MediaCommand::Mark { name: "utt-3" }),
+            (r#"{"event": "clearAudio", "streamId": "s1"}"#, MediaCommand::Clear),
+            (r#"{"event": "sendDTMF", "dtmf": "12#"}"#, MediaCommand::Digits { digits: "12#" }),
+        ] {
+            assert_eq!(carrier.decode(WireMessage::Text(text)), Ok(command), "{text}");
+        }
+        // Plivo would play none of these.
+        for text in [
+            r#"{"event":"playAudio","media":{"contentType":"audio/x-mulaw;rate=8000","sampleRate":8000,"payload":"f38="}}"#,
+            r#"{"event":"playAudio","media":{"contentType":"audio/x-l16","sampleRate":16000,"payload":"f38="}}"#,
+            r#"{"event":"clearAudio","streamId":"another"}"#,
+            r#"{"event":"brand-new"}"#,
+        ] {
+            assert!(matches!(carrier.decode(WireMessage::Text(text)), Err(MediaError::Malformed { .. })), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_message_makes_it_panic(text in ".*", bytes: Vec<u8>) {
             let mut codec = started();
             let _ = codec.decode(WireMessage::Text(&text));
             let _ = codec.decode(WireMessage::Binary(&bytes));
-            let _ = parameters(&text);
+            let _ = parameters(&text.into());
         }
 
         #[test]

@@ -167,8 +167,8 @@ impl Pump {
                     }
                 }
                 message = socket.next() => match message {
-                    Some(Ok(Message::Text(text))) => self.receive(WireMessage::Text(&text))?,
-                    Some(Ok(Message::Binary(bytes))) => self.receive(WireMessage::Binary(&bytes))?,
+                    Some(Ok(Message::Text(text))) => self.receive(call, WireMessage::Text(&text))?,
+                    Some(Ok(Message::Binary(bytes))) => self.receive(call, WireMessage::Binary(&bytes))?,
                     Some(Ok(Message::Close(_))) | None => return Ok(Flow::Next),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error.into()),
@@ -200,10 +200,11 @@ impl Pump {
         Ok(act == Act::HangUp)
     }
 
-    fn receive(&mut self, message: WireMessage<'_>) -> Result<(), StreamError> {
+    fn receive(&mut self, call: &mut LiveCall, message: WireMessage<'_>) -> Result<(), StreamError> {
         match self.codec.decode(message)? {
             MediaCommand::Audio(frame) => self.playout.queue(frame)?,
             MediaCommand::Mark { name } => self.playout.mark(name),
+            MediaCommand::Digits { digits } => call.ear.digits.push_str(digits),
             MediaCommand::Clear => {
                 let pending = self.playout.clear();
                 self.codec.encode(MediaEvent::Cleared, &mut self.out)?;

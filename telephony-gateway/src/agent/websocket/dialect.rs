@@ -199,6 +199,13 @@ impl Dialect for CarrierDialect {
             }
             MediaCommand::Mark { name } => line.mark(name),
             MediaCommand::Clear => line.clear(),
+            MediaCommand::Digits { digits } => {
+                let digits = digits
+                    .parse()
+                    .map_err(|error: telephony_core::DigitSequenceError| Problem::of("digits", error.to_string()))?;
+                // The protocol has no word for how it went.
+                line.request(AgentAction::SendDigits { digits });
+            }
             _ => {}
         }
         Ok(())
@@ -206,5 +213,49 @@ impl Dialect for CarrierDialect {
 
     fn answered(&mut self, _number: u64, _outcome: Result<(), &str>) -> Option<GatewayEvent> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::line::Act;
+
+    /// A carrier whose protocol has a word for digits, and knows no other.
+    #[derive(Debug)]
+    struct Keypad;
+
+    impl CarrierMediaCodec for Keypad {
+        fn encode(&mut self, _: MediaEvent<'_>, _: &mut WireBuffer) -> Result<(), MediaError> {
+            Ok(())
+        }
+
+        fn decode<'a>(&'a mut self, message: WireMessage<'a>) -> Result<MediaCommand<'a>, MediaError> {
+            match message {
+                WireMessage::Text(digits) => Ok(MediaCommand::Digits { digits }),
+                WireMessage::Binary(_) => Err(MediaError::malformed("message", "is binary")),
+            }
+        }
+    }
+
+    #[test]
+    fn digits_in_a_carriers_protocol_are_sent_to_the_other_side() {
+        let format = AudioFormat::MULAW_8K;
+        let mut dialect = CarrierDialect {
+            codec: Box::new(Keypad),
+            format,
+            encoder: PcmEncoder::new(format.sample_rate_hz, format).unwrap(),
+            decoder: PcmDecoder::new(format, format.sample_rate_hz).unwrap(),
+            bytes: Vec::new(),
+            samples: Vec::new(),
+            returns_cleared_marks: false,
+        };
+        let mut line = AgentLine::default();
+        dialect.read(WireMessage::Text("12#"), &mut line).unwrap();
+        let acts = line.take_acts();
+        let [Act::Request(_, AgentAction::SendDigits { digits })] = &acts[..] else { panic!("{acts:?}") };
+        assert_eq!(digits.as_str(), "12#");
+        assert!(dialect.read(WireMessage::Text("twelve"), &mut line).is_err());
+        assert!(line.take_acts().is_empty());
     }
 }
