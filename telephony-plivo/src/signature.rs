@@ -2,8 +2,9 @@
 //! form and nonce.
 //!
 //! The first is made with the token of the account or sub-account that owns the number, the second always with the main
-//! account's; both may list several while a token is exchanged. Version 2, which does not cover the body, is not accepted: a
-//! webhook that has only that is unsigned.
+//! account's; both may list several while a token is exchanged. Version 2, which is deprecated and covers neither query nor body,
+//! is never looked at: a webhook that has only that is unsigned, and one whose version 3 does not hold is refused whatever version
+//! 2 says. So nobody can leave the stronger header out.
 //!
 //! Source: <https://www.plivo.com/docs/voice/concepts/signature-validation>, and where that differs from them the official
 //! Python (4.63.0), Node.js (4.79.0) and Go libraries, whose verdicts are in `tests/data/signatures.json`.
@@ -153,6 +154,35 @@ mod tests {
                 (_, None) => assert!(outcome.is_ok(), "{} {}: {outcome:?}", vector.id, vector.title),
             }
         }
+    }
+
+    #[test]
+    fn a_good_signature_of_version_2_makes_up_for_nothing() {
+        let token = Secret::new("the-auth-token");
+        let url = "https://voice.example.test/hook";
+        let honest = "CallUUID=c1&CallStatus=ringing&Event=Ring";
+        let forged = "CallUUID=c1&CallStatus=completed&Event=Hangup";
+        let v2 = signing::hmac_sha256_base64(&token, format!("{url}77").as_bytes());
+        let v3 =
+            signing::hmac_sha256_base64(&token, format!("{url}?CallStatusringingCallUUIDc1EventRing.77").as_bytes());
+        let verdict = |body: &'static str, v3: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+            headers.insert("x-plivo-signature-v2", v2.parse().unwrap());
+            headers.insert("x-plivo-signature-v2-nonce", "77".parse().unwrap());
+            if let Some(v3) = v3 {
+                headers.insert("x-plivo-signature-v3", v3.parse().unwrap());
+                headers.insert("x-plivo-signature-v3-nonce", "77".parse().unwrap());
+            }
+            let now = Timestamp::UNIX_EPOCH;
+            let request = WebhookRequest::at_url(http::Method::POST, url, headers, body.into(), now);
+            verify(request, &token, "MAXXXXXXXXXXXXXXXXXX").map(|_| ())
+        };
+        assert_eq!(verdict(honest, Some(&v3)), Ok(()));
+        assert!(matches!(verdict(forged, Some(&v3)), Err(WebhookError::BadSignature { .. })));
+        assert!(matches!(verdict(forged, Some(&v2)), Err(WebhookError::BadSignature { .. })));
+        assert!(matches!(verdict(forged, None), Err(WebhookError::Unsigned { .. })));
+        assert!(matches!(verdict(honest, None), Err(WebhookError::Unsigned { .. })));
     }
 
     #[test]
