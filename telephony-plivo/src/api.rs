@@ -551,6 +551,18 @@ mod tests {
     }
 
     #[test]
+    fn the_request_of_one_call_is_a_text_or_a_list_of_one() {
+        let created = |request: Value| -> Created {
+            serde_json::from_value(json!({"api_id": "1", "message": "call(s) fired", "request_uuid": request})).unwrap()
+        };
+        assert_eq!(created(json!("r-1")).request(), Some("r-1"));
+        assert_eq!(created(json!(["r-1"])).request(), Some("r-1"));
+        for nothing in [json!([]), json!([7]), Value::Null] {
+            assert_eq!(created(nothing).request(), None);
+        }
+    }
+
+    #[test]
     fn every_documented_code_of_a_hang_up_has_its_status() {
         use CallStatus::{Busy, Canceled, Failed, NoAnswer};
         let documented = [

@@ -173,6 +173,8 @@ enum FromPlivo<'a> {
         #[serde(borrow)]
         dtmf: Dtmf<'a>,
     },
+    /// One of Plivo's pages calls it `played`.
+    #[serde(alias = "played")]
     PlayedStream {
         #[serde(borrow)]
         name: Cow<'a, str>,
@@ -554,6 +556,7 @@ mod tests {
                 r#"{"sequenceNumber":"12","streamId":"s1","event":"playedStream","name":"utt-3"}"#,
                 MediaEvent::MarkReached { name: "utt-3" },
             ),
+            (r#"{"event":"played","streamId":"s1","name":"utt-4"}"#, MediaEvent::MarkReached { name: "utt-4" }),
             (r#"{"sequenceNumber":13,"streamId":"s1","event":"clearedAudio"}"#, MediaEvent::Cleared),
             (r#"{"event":"stop"}"#, MediaEvent::Stopped),
             (r#"{"event":"brand-new"}"#, MediaEvent::Ignored),

@@ -369,6 +369,9 @@ mod tests {
         assert_eq!(end("completed", 8011), (Some(CallStatus::Failed), None));
         assert_eq!(end("completed", 4010), (Some(CallStatus::Completed), None));
         assert_eq!(end("levitating", 9999), (None, None));
+        // Without a code that says more, the word counts.
+        assert_eq!(end("timeout", 0), (Some(CallStatus::NoAnswer), None));
+        assert_eq!(end("cancel", 0), (Some(CallStatus::Canceled), None));
     }
 
     #[test]
