@@ -1,8 +1,8 @@
 //! Instructions as the carrier's answer document: JSON, `{"steps": [{"do": …}, …]}`. The end of the document ends the call.
 //!
 //! FILL IN: what does the carrier's document look like, and which content type has it (`provider.rs`)? XML is written with
-//! `telephony_core::xml`, the feature `xml` of core. Where is that documented? Which limits does it
-//! set? What is too long for it is refused here, by field, and never sent.
+//! `telephony_core::xml`, the feature `xml` of core. Where is that documented? Which limits does it set? What is too long for it is
+//! refused here, by field, and never sent.
 //!
 //! Source: <https://example.com/docs/voice/documents>
 

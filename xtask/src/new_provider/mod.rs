@@ -159,6 +159,8 @@ fn write(plan: &Plan) -> Result<(), String> {
 fn write_beside(plan: &Plan) -> Result<(), String> {
     let name = plan.folder.file_name().unwrap_or_default().to_string_lossy();
     let unfinished = plan.folder.with_file_name(format!(".{name}{}", folder::UNFINISHED));
+    let parent = plan.folder.parent().unwrap_or(&plan.folder);
+    fs::create_dir_all(parent).map_err(|error| format!("{} could not be made: {error}", parent.display()))?;
     let outcome = write_files(&unfinished, &plan.files).and_then(|()| rename(&unfinished, &plan.folder));
     if outcome.is_err() {
         remove(&unfinished)?;
