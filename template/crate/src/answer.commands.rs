@@ -54,6 +54,7 @@ fn stream(stream: &Stream) -> Result<Command, String> {
     if !matches!(stream.url.scheme(), "wss" | "ws") {
         return Err("must start with wss://".to_owned());
     }
+    // FILL IN: is there a URL that is told about the stream (`stream.events`)?
     let format = media::choose(stream.preferred_format);
     let arguments = json!({"url": stream.url, "format": media::name_of(format), "parameters": stream.parameters});
     Ok(Command::new("stream", arguments))

@@ -33,6 +33,8 @@ fn stream(stream: &Stream) -> Result<Value, String> {
     if !matches!(stream.url.scheme(), "wss" | "ws") {
         return Err("must start with wss://".to_owned());
     }
+    // FILL IN: is there a URL that is told about the stream (`stream.events`)? Does the carrier read on while it streams? Then a long
+    // pause has to follow, and the call stays up when the stream is over (`MEDIA` in `lib.rs`).
     let format = media::choose(stream.preferred_format);
     Ok(json!({
         "do": "stream", "url": stream.url, "format": media::name_of(format), "parameters": stream.parameters,
