@@ -210,7 +210,7 @@ pub struct RecordingEvent {
     pub id: Option<String>,
     /// Its state.
     pub state: RecordingState,
-    /// Where it can be fetched, usually with the account's credentials.
+    /// Where it can be fetched, usually with the account's credentials. There once it is [`Ready`](RecordingState::Ready).
     pub url: Option<String>,
     /// How long it is.
     pub duration: Option<Duration>,

@@ -28,6 +28,9 @@ use crate::{
 /// (metrics, fault injection) carries `#[deny(clippy::missing_trait_methods)]`, or will one day answer a default in the
 /// wrapped one's name.
 ///
+/// Carriers add to what they say whenever they like, and that is no error: an unknown member is ignored, and an unknown word for a
+/// call's state is kept and says no more than that there is such a call.
+///
 /// # Errors
 ///
 /// Every method that asks the carrier can fail with [`Authentication`](TelephonyError::Authentication),
@@ -143,7 +146,8 @@ pub trait TelephonyProvider: Send + Sync + fmt::Debug + 'static {
         Err(self.descriptor().unsupported(Capability::Instruct))
     }
 
-    /// Connects a live call to somebody else. Requires [`Capability::Transfer`].
+    /// Connects a live call to somebody else. Requires [`Capability::Transfer`]. If they cannot be had, the call ends or asks what to
+    /// do: nobody is left waiting in silence.
     ///
     /// # Errors
     ///

@@ -46,7 +46,7 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
         Trial::wait("rest::initiate_call::is_accepted", "initiate_call, get_call_status", subject, accepted),
         Trial::wait(
             "rest::all::unknown_members",
-            "TelephonyProvider: what a carrier adds breaks nothing",
+            "TelephonyProvider: what a carrier adds is no error",
             subject,
             unknown_members,
         ),
@@ -56,7 +56,7 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
     ];
     for &(capability, with) in OPTIONS {
         let name = format!("rest::initiate_call::with_{capability}");
-        let specified = "OutboundCall: an option that is lacking is refused";
+        let specified = "OutboundCall: an option reaches the carrier, or is refused";
         trials.push(
             Trial::wait(name, specified, subject, async move |subject: Arc<Subject>| {
                 option(&subject, capability, with).await
