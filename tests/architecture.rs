@@ -56,12 +56,13 @@ const RULES: &[Rule] = &[
     Rule {
         package: "tests",
         may: &[],
-        // One provider by name: the conformance suite is tried on it with defects put in.
+        // Two providers by name: the conformance suite is tried on them with defects put in.
         tests_may: &[
             "telephony-core",
             "telephony-gateway",
             "telephony-registry",
             "telephony-sandbox",
+            "telephony-telnyx",
             "telephony-testkit",
             "telephony-twilio",
         ],

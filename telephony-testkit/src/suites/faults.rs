@@ -236,11 +236,11 @@ fn judge(operation: &Operation, outcome: &Result<(), TelephonyError>, requests: 
     let failed = matches!(outcome, Err(TelephonyError::Transport { .. } | TelephonyError::Timeout { .. }));
     match operation.kind {
         Kind::Starts => {
-            expect(unknown, "OutcomeUnknown", outcome)?;
+            expect(unknown, "OutcomeUnknown: it may have been carried out", outcome)?;
             expect(requests == 1, "exactly one request: doing it twice does it twice", requests)
         }
         Kind::Reads => {
-            expect(failed, "Transport or Timeout", outcome)?;
+            expect(failed, "Transport or Timeout: nothing was changed", outcome)?;
             expect((2..=4).contains(&requests), "it is tried again, and not for ever", requests)
         }
         Kind::Changes => {
