@@ -56,6 +56,7 @@ enum Defect {
     CountsInCents,
     FailsToHangUpTwice,
     FailsOnACallThatIsOver,
+    CannotHangUp,
     ClaimsTheLeg,
     ClaimsThatTheStreamLasts,
     TransfersIntoSilence,
@@ -99,6 +100,7 @@ enum Defect {
     StreamsToAnything,
     // Media
     SwallowsAudio,
+    SpeaksSilence,
     SwapsRates,
     DropsParameters,
     StreamsAnotherCall,
@@ -308,6 +310,9 @@ impl TelephonyProvider for Defective {
     }
 
     async fn hang_up(&self, call: &CallRef) -> Result<HangUp, TelephonyError> {
+        if self.defect == Defect::CannotHangUp {
+            return Err(self.descriptor.unsupported(Capability::HangUp));
+        }
         match self.good.hang_up(call).await {
             Ok(HangUp::AlreadyEnded) if self.defect == Defect::FailsToHangUpTwice => Ok(HangUp::Ended),
             Ok(HangUp::AlreadyEnded) if self.defect == Defect::FailsOnACallThatIsOver => {
@@ -468,6 +473,10 @@ impl MediaCodec for DefectiveCodec {
             (Defect::SwallowsAudio, MediaCommand::Audio(frame)) if !frame.bytes().is_empty() => {
                 let shorter = AudioFrame::new(frame.format(), &frame.bytes()[1..]);
                 self.good.encode(MediaCommand::Audio(shorter.unwrap()), out)
+            }
+            (Defect::SpeaksSilence, MediaCommand::Audio(frame)) => {
+                let silence = vec![frame.format().silence_byte(); frame.bytes().len()];
+                self.good.encode(MediaCommand::Audio(AudioFrame::new(frame.format(), &silence).unwrap()), out)
             }
             (Defect::DropsMarks, MediaCommand::Mark { .. }) => self.good.encode(MediaCommand::Flush, out),
             (Defect::KeepsWhatWasCleared, MediaCommand::Clear) => {
@@ -710,6 +719,8 @@ defective!(a_stream_to_no_socket: StreamsToAnything, ALL, Answers "answers::stre
     ["answers::stream"], "names the field url");
 defective!(audio_that_is_lost: SwallowsAudio, ALL, Media "audio_out::mu-law",
     ["media::audio_out::mu-law_8000_Hz"], "all the audio arrives, in order");
+defective!(a_voice_that_is_not_heard: SpeaksSilence, ALL, Calls "audio_as",
+    ["calls::outbound::audio_as_mu-law_8000_Hz"], "the handset hears our tone");
 defective!(another_rate_than_announced: SwapsRates, ALL, Media "start",
     ["media::start::mu-law_8000_Hz"], "the format announced");
 defective!(parameters_that_do_not_come_back: DropsParameters, ALL, Media "start",
@@ -741,6 +752,20 @@ mod an_answer_that_never_comes {
         let report = conformance.longest(Duration::from_secs(2)).report("rest::initiate_call::is_accepted");
         let message = "done within 2s\n  seen:     it waits for something that does not come, or never returns";
         fails(&report, Defect::NeverReturns, &["rest::initiate_call::is_accepted"], message);
+    }
+}
+
+/// What is not declared is no defect: who cannot hang up is judged by what it can.
+mod no_way_to_hang_up {
+    use super::*;
+
+    defective!(it: CannotHangUp, LESS, Configuration "none of these", [], "");
+
+    #[test]
+    fn is_no_defect() {
+        let report = Conformance::of(&it::DESCRIPTOR, &it::SIMULATOR).suite(Suite::Webhooks).report("the_life");
+        let failures: Vec<_> = report.trials().iter().filter(|trial| trial.failure.is_some()).collect();
+        assert!(failures.is_empty() && !report.trials().is_empty(), "{failures:#?}");
     }
 }
 

@@ -95,6 +95,14 @@ impl Subject {
         Ok((sandbox, provider))
     }
 
+    /// Ends a call. Where the provider cannot, the person at the handset does, after a while.
+    pub(crate) async fn end(&self, provider: &dyn TelephonyProvider, call: &CallRef) -> Outcome {
+        if self.has(Capability::HangUp) {
+            provider.hang_up(call).await.or_fail("hanging up")?;
+        }
+        Ok(())
+    }
+
     /// The reference of a call that never was.
     pub(crate) fn unknown_call(&self) -> Result<CallRef, String> {
         let id = self.simulator.build().new_call_id();

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use telephony_core::{
     AnsweredBy, Bridge, CallEventKind, CallInstruction, CallStatus, Capability, Conference, Direction, Due,
     GatherDigits, HangUp, InboundBinding, InboundUrls, InstructionWanted, MachineDetection, Play, Refusal, Reject, Say,
-    TelephonyError, Then,
+    Stream, TelephonyError, Then, audio::AudioFormat,
 };
-use telephony_sandbox::{Behaviour, DIAL_PLAN, EndCause, Faults, HandsetReport, Observation, WebhookFaults};
+use telephony_sandbox::{Behaviour, DIAL_PLAN, EndCause, Faults, HandsetReport, Observation, Sandbox, WebhookFaults};
 
 use crate::{
     customer::{Customer, MARK, Received, Seen},
@@ -35,6 +35,11 @@ pub(crate) fn trials(subject: &Arc<Subject>) -> Vec<Trial> {
         Trial::wait("calls::delivery::webhooks_in_any_order", "parse_webhook", subject, reordered),
         Trial::wait("calls::delivery::lost_webhooks", "get_call_status", subject, lost),
     ];
+    for &format in subject.descriptor.media().formats {
+        let name = format!("calls::outbound::audio_as_{}", format.to_string().replace(' ', "_"));
+        let run = move |subject| audio_as(subject, format);
+        trials.push(Trial::wait(name, "Stream::preferred_format, MediaCodec", subject, run));
+    }
     let mut with = |capability, name: &str, specified, trial: fn(Arc<Subject>) -> Boxed| {
         if subject.has(capability) {
             trials.push(Trial::wait(format!("calls::{name}"), specified, subject, trial).about(Some(capability)));
@@ -82,9 +87,7 @@ async fn outbound(subject: Arc<Subject>) -> Outcome {
     }
     let mut reference = placed.call;
     seen.events().for_each(|event| reference.absorb(&event.call));
-    if subject.has(Capability::HangUp) {
-        provider.hang_up(&reference).await.or_fail("hanging up")?;
-    }
+    subject.end(&*provider, &reference).await?;
     let seen = customer.wait_for("the end is reported", |seen| seen.end().is_some()).await?;
     expect(seen.end() == Some(CallStatus::Completed), "Completed", seen.end())?;
     let id = reference.id().map(ToString::to_string).or_fail("the call has its id")?;
@@ -100,7 +103,32 @@ async fn outbound(subject: Arc<Subject>) -> Outcome {
     let snapshot = provider.get_call_status(&reference).await.or_fail("asking for its state")?;
     let moments = [snapshot.started_at, snapshot.ended_at];
     told_truly(&taken, snapshot.direction, snapshot.duration, &moments)?;
-    let handset = sandbox.handset(&id).or_fail("the handset has a report")?;
+    hears_the_tone(&sandbox, &id)
+}
+
+/// What is said in each format that may be asked for is heard. The carrier may have its own will: what counts is what it announces.
+async fn audio_as(subject: Arc<Subject>, format: AudioFormat) -> Outcome {
+    let (sandbox, provider) = subject.sandbox(quick()).await?;
+    let customer = Customer::start(provider.clone()).await?;
+    let media = customer.urls().media;
+    customer.tell(CallInstruction::Stream(Stream::to(media).with_preferred_format(format)));
+    let placed = provider.initiate_call(&call(&sandbox, 0, customer.urls())?).await.or_fail("placing a call")?;
+    let marks = subject.has(Capability::MediaMarks);
+    let said = |seen: &Seen| if marks { !seen.heard.marks.is_empty() } else { seen.heard.loud >= 50 };
+    let what = format!("a stream for which {format} was asked, and what we say on it is played out");
+    let seen = customer.wait_for(&what, said).await?;
+    expect(seen.heard.problems.is_empty(), "every message is read", &seen.heard.problems)?;
+    let mut reference = placed.call;
+    seen.events().for_each(|event| reference.absorb(&event.call));
+    subject.end(&*provider, &reference).await?;
+    let id = reference.id().map(ToString::to_string).or_fail("the call has its id")?;
+    end_of_call(&sandbox, &id).await?;
+    hears_the_tone(&sandbox, &id)
+}
+
+/// Whether the handset has heard what the customer says on every stream.
+fn hears_the_tone(sandbox: &Sandbox, id: &str) -> Outcome {
+    let handset = sandbox.handset(id).or_fail("the handset has a report")?;
     let loud = handset.heard.iter().filter(|sample| sample.unsigned_abs() > 4_000).count();
     // 600 ms of a square wave at 16 kHz.
     expect((8_000..12_000).contains(&loud), "the handset hears our tone, about 9,600 samples of it", loud)
@@ -226,7 +254,7 @@ async fn told(subject: &Subject, instruction: CallInstruction, ends: bool) -> Re
     let mut reference = placed.call;
     seen.events().for_each(|event| reference.absorb(&event.call));
     if !ends {
-        provider.hang_up(&reference).await.or_fail("hanging up")?;
+        subject.end(&*provider, &reference).await?;
     }
     let id = reference.id().map(ToString::to_string).or_fail("the call has its id")?;
     end_of_call(&sandbox, &id).await?;
@@ -331,7 +359,7 @@ async fn call_in(subject: &Subject, told: Option<CallInstruction>) -> Result<(Se
     if streams {
         seen = customer.wait_for("the caller is heard", |seen| seen.heard.loud >= 20).await?;
         let call = seen.events().next().map(|event| event.call.clone()).or_fail("an event")?;
-        provider.hang_up(&call).await.or_fail("hanging up")?;
+        subject.end(&*provider, &call).await?;
     }
     let cause = end_of_call(&sandbox, &id).await?;
     Ok((seen, own.as_e164().to_owned(), cause))

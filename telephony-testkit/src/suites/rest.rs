@@ -326,7 +326,7 @@ async fn cost(subject: Arc<Subject>) -> Outcome {
     let live = Live::start(&subject).await?;
     let before = live.provider.get_call_cost(&live.call).await.or_fail("asking for the price of a live call")?;
     expect(before == CallCost::Pending, "Pending while the call lasts", &before)?;
-    live.provider.hang_up(&live.call).await.or_fail("hanging up")?;
+    subject.end(&*live.provider, &live.call).await?;
     let id = live.id()?;
     live.sandbox.wait_for(|seen| matches!(seen, Observation::CallRated { call } if *call == id)).await;
     let after = live.provider.get_call_cost(&live.call).await.or_fail("asking for the price of a rated call")?;
@@ -394,7 +394,7 @@ async fn send_digits(subject: Arc<Subject>) -> Outcome {
     live.provider.send_digits(&live.call, &digits("12w#")).await.or_fail("sending digits")?;
     // Whatever the carrier asks next is answered with the end of the call; where nothing is asked, we end it.
     if subject.descriptor.capabilities().support(Capability::SendDigits) == telephony_core::Support::Native {
-        live.provider.hang_up(&live.call).await.or_fail("hanging up")?;
+        subject.end(&*live.provider, &live.call).await?;
     }
     let handset = live.over().await?;
     expect(handset.digits == "12#", "the handset hears the digits", &handset.digits)
@@ -405,7 +405,7 @@ async fn record(subject: Arc<Subject>) -> Outcome {
     let how = RecordingRequest::dual_channel().with_events(live.customer.url("events"));
     let recording = live.provider.start_recording(&live.call, &how).await.or_fail("starting to record")?;
     live.provider.stop_recording(&recording).await.or_fail("stopping it")?;
-    live.provider.hang_up(&live.call).await.or_fail("hanging up")?;
+    subject.end(&*live.provider, &live.call).await?;
     fn ready(seen: &Seen) -> Option<&RecordingEvent> {
         seen.events().find_map(|event| match &event.kind {
             CallEventKind::Recording(event) if event.state == RecordingState::Ready => Some(event),

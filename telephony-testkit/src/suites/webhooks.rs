@@ -62,7 +62,7 @@ async fn recorded_with_call(subject: &Subject) -> Result<(Vec<Received>, Value, 
     for event in customer.wait_for("a webhook comes", |seen| seen.events().next().is_some()).await?.events() {
         reference.absorb(&event.call);
     }
-    provider.hang_up(&reference).await.or_fail("hanging up")?;
+    subject.end(&*provider, &reference).await?;
     let seen = customer.wait_for("the end is reported", |seen| seen.end().is_some()).await?;
     let taken = sandbox.calls().pop().or_fail("a call at the carrier")?;
     Ok((seen.webhooks, account, taken))
@@ -302,7 +302,7 @@ async fn two_calls(subject: Arc<Subject>) -> Outcome {
             customer.wait_for("the stream starts", |seen| seen.heard.start.is_some()).await?;
             let seen = customer.wait_for("a webhook comes", |seen| seen.events().next().is_some()).await?;
             let reference = seen.events().next().map(|event| event.call.clone()).or_fail("an event")?;
-            provider.hang_up(&reference).await.or_fail("hanging up")?;
+            subject.end(&*provider, &reference).await?;
         }
         customer.wait_for(&format!("the end of {ends} calls is reported"), |seen| seen.ends() >= ends).await?;
     }
