@@ -54,6 +54,7 @@ enum Defect {
     CostsNothingWhileUnknown,
     PaysTheCaller,
     CountsInCents,
+    CountsInEuros,
     FailsToHangUpTwice,
     FailsOnACallThatIsOver,
     CannotHangUp,
@@ -304,6 +305,9 @@ impl TelephonyProvider for Defective {
             }
             Ok(CallCost::Rated { total, .. }) if self.defect == Defect::CountsInCents => {
                 Ok(CallCost::rated(Money::parse(&(total.amount * Decimal::from(100)).to_string(), "USD").unwrap()))
+            }
+            Ok(CallCost::Rated { total, .. }) if self.defect == Defect::CountsInEuros => {
+                Ok(CallCost::rated(Money::parse(&total.amount.to_string(), "EUR").unwrap()))
             }
             outcome => outcome,
         }
@@ -635,7 +639,9 @@ defective!(a_price_of_nothing_for_a_call_that_is_not_rated: CostsNothingWhileUnk
 defective!(a_price_below_nothing: PaysTheCaller, ALL, Rest "get_call_cost",
     ["rest::get_call_cost"], "Rated, and positive");
 defective!(a_price_in_cents: CountsInCents, ALL, Rest "get_call_cost",
-    ["rest::get_call_cost"], "0.0140, which is charged");
+    ["rest::get_call_cost"], "0.0140 USD, which is charged");
+defective!(a_price_in_another_currency: CountsInEuros, ALL, Rest "get_call_cost",
+    ["rest::get_call_cost"], "0.0140 USD, which is charged");
 defective!(a_leg_that_is_not_ours: ClaimsTheLeg, ALL, Rest "rest::transfer_call",
     ["rest::transfer_call"], "as its leg is ours");
 defective!(a_stream_that_does_not_last: ClaimsThatTheStreamLasts, ALL, Rest "rest::transfer_call",

@@ -245,6 +245,10 @@ impl CarrierSimulator for PlivoSimulator {
     fn rate_per_minute(&self) -> Decimal {
         Decimal::new(110, 4)
     }
+
+    fn currency(&self) -> Option<&'static str> {
+        Some("USD")
+    }
 }
 
 impl PlivoSimulator {

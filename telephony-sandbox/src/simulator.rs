@@ -67,6 +67,11 @@ pub trait CarrierSimulator: Send + fmt::Debug + 'static {
 
     /// What a minute costs, in the carrier's currency. Every minute begun is charged.
     fn rate_per_minute(&self) -> Decimal;
+
+    /// The currency of that, ISO 4217, such as `EUR`. By default it is not said.
+    fn currency(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// What the carrier does with a call next, read from its answer document or told by a command.

@@ -192,6 +192,10 @@ impl CarrierSimulator for TelnyxSimulator {
     fn rate_per_minute(&self) -> Decimal {
         Decimal::new(70, 4)
     }
+
+    fn currency(&self) -> Option<&'static str> {
+        Some("USD")
+    }
 }
 
 impl TelnyxSimulator {

@@ -204,6 +204,10 @@ impl CarrierSimulator for TwilioSimulator {
     fn rate_per_minute(&self) -> Decimal {
         Decimal::new(140, 4)
     }
+
+    fn currency(&self) -> Option<&'static str> {
+        Some("USD")
+    }
 }
 
 impl TwilioSimulator {

@@ -228,6 +228,10 @@ impl CarrierSimulator for VonageSimulator {
     fn rate_per_minute(&self) -> Decimal {
         Decimal::new(1_270_000, 8)
     }
+
+    fn currency(&self) -> Option<&'static str> {
+        Some("EUR")
+    }
 }
 
 impl VonageSimulator {

@@ -330,8 +330,13 @@ async fn cost(subject: Arc<Subject>) -> Outcome {
     let id = live.id()?;
     live.sandbox.wait_for(|seen| matches!(seen, Observation::CallRated { call } if *call == id)).await;
     let after = live.provider.get_call_cost(&live.call).await.or_fail("asking for the price of a rated call")?;
-    let charged = live.taken()?.charge(subject.simulator.build().rate_per_minute());
-    let rated = |cost: &CallCost| matches!(cost, CallCost::Rated { total, .. } if total.amount == charged);
+    let carrier = subject.simulator.build();
+    let (charged, currency) = (live.taken()?.charge(carrier.rate_per_minute()), carrier.currency());
+    let rated = |cost: &CallCost| {
+        let CallCost::Rated { total, .. } = cost else { return false };
+        total.amount == charged && currency.is_none_or(|currency| total.currency.code() == currency)
+    };
+    let charged = format!("{charged} {}", currency.unwrap_or_default());
     if after != CallCost::Pending {
         return expect(rated(&after), format_args!("Rated, and positive: {charged}, which is charged"), &after);
     }

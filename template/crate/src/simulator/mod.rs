@@ -189,6 +189,10 @@ impl CarrierSimulator for AcmeSimulator {
         // FILL IN: what does a minute cost, about?
         Decimal::new(100, 4)
     }
+
+    fn currency(&self) -> Option<&'static str> {
+        Some("USD")
+    }
 }
 
 impl AcmeSimulator {
