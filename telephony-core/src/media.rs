@@ -7,6 +7,8 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use serde::Deserialize;
+
 use crate::{
     audio::{AudioFormat, AudioFrame},
     id::CallRef,
@@ -190,6 +192,25 @@ impl MediaError {
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::UnsupportedFormat(_))
     }
+}
+
+/// Reads a text message that is JSON. What it holds may borrow from the text. An error says what kind of mistake is where, and shows
+/// nothing of what was said.
+///
+/// # Errors
+///
+/// [`MediaError::Malformed`] if the text is no JSON, or has not the shape of a `T`.
+pub fn read_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MediaError> {
+    serde_json::from_str(text)
+        .map_err(|error| MediaError::malformed("message", format_args!("{:?} at {}", error.classify(), error.column())))
+}
+
+/// The key that a text names, if it names one: `0` to `9`, `A` to `D`, `*` or `#`, and nothing else.
+#[must_use]
+pub fn dtmf_digit(text: &str) -> Option<char> {
+    let mut characters = text.chars();
+    let digit = characters.next().filter(|digit| matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#'))?;
+    characters.next().is_none().then_some(digit)
 }
 
 /// Our end of a carrier's media protocol. One value serves one socket.
@@ -431,6 +452,17 @@ pub enum AfterClose {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_one_key_and_an_error_shows_nothing_of_the_text() {
+        for (text, digit) in
+            [("0", Some('0')), ("D", Some('D')), ("#", Some('#')), ("d", None), ("12", None), ("", None)]
+        {
+            assert_eq!(dtmf_digit(text), digit, "{text:?}");
+        }
+        let error = read_json::<u8>(r#"{"secret": 1}"#).unwrap_err();
+        assert_eq!(error, MediaError::malformed("message", "Data at 0"));
+    }
 
     proptest::proptest! {
         #[test]

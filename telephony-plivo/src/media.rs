@@ -13,7 +13,7 @@ use telephony_core::{
     CallId, CallRef, MediaCodec, MediaCommand, MediaError, MediaEvent, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame, Encoding},
     decode_base64_into,
-    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
+    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart, dtmf_digit, read_json},
 };
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -110,7 +110,7 @@ impl MediaCodec for PlivoMedia {
                 let offset = time.map(|time| time.saturating_sub(*stream.began.get_or_insert(time)));
                 Ok(MediaEvent::Audio(MediaAudio::new(frame).at(offset.map(Duration::from_millis))))
             }
-            FromPlivo::Dtmf { dtmf } => match digit(&dtmf.digit) {
+            FromPlivo::Dtmf { dtmf } => match dtmf_digit(&dtmf.digit) {
                 Some(digit) => Ok(MediaEvent::Digit { digit, duration: None }),
                 None => Err(MediaError::malformed("dtmf.digit", "is no digit")),
             },
@@ -289,20 +289,9 @@ fn parameters(headers: &Value) -> BTreeMap<String, String> {
 
 /// Reads what Plivo says. A message with audio takes no memory.
 fn read(text: &str) -> Result<FromPlivo<'_>, MediaError> {
-    let Ok(Usual { media, .. }) = serde_json::from_str(text) else { return parse(text) };
+    let Ok(Usual { media, .. }) = serde_json::from_str(text) else { return read_json(text) };
     let (track, timestamp) = (media.track.map(Cow::Borrowed), media.timestamp.map(Cow::Borrowed));
     Ok(FromPlivo::Media { media: Media { track, timestamp, payload: Cow::Borrowed(media.payload) } })
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MediaError> {
-    serde_json::from_str(text)
-        .map_err(|error| MediaError::malformed("message", format_args!("{:?} at {}", error.classify(), error.column())))
-}
-
-fn digit(text: &str) -> Option<char> {
-    let mut characters = text.chars();
-    let digit = characters.next().filter(|digit| matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#'))?;
-    characters.next().is_none().then_some(digit)
 }
 
 /// Plivo's end: for the simulator, and for agents that were written for Plivo.
@@ -395,7 +384,7 @@ enum OnlyPlayAudio {
 fn read_ours(text: &str) -> Result<ToPlivo<'_>, MediaError> {
     match serde_json::from_str(text) {
         Ok(UsualPlayed { media, .. }) => Ok(ToPlivo::PlayAudio { media }),
-        Err(_) => parse(text),
+        Err(_) => read_json(text),
     }
 }
 

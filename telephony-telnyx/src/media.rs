@@ -3,8 +3,8 @@
 //! Source: <https://developers.telnyx.com/docs/voice/programmable-voice/media-streaming>. Telnyx says `connected`, `start`, then
 //! `media` and `dtmf` as they come, and `mark` once what was sent before it has been played. We say `media`, `mark` and `clear`.
 //! **The two directions may differ**: what comes is in the codec of the call, which `start` names; what we send is in the one that
-//! the stream was asked for, which only our own parameter [`OUTBOUND`] says, or else our own state of the call. The audio is the codec's raw payload; of `L16` the low
-//! byte comes first, contrary to RFC 3551, as everyone who interoperates has it.
+//! the stream was asked for, which only our own parameter [`OUTBOUND`] says, or else our own state of the call. The audio is the
+//! codec's raw payload; of `L16` the low byte comes first, contrary to RFC 3551, as everyone who interoperates has it.
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ use telephony_core::{
     CallId, CallRef, MediaCodec, MediaCommand, MediaError, MediaEvent, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame, Encoding},
     decode_base64_into,
-    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
+    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart, dtmf_digit, read_json},
 };
 
 use crate::webhook::{SESSION, State};
@@ -117,7 +117,7 @@ impl MediaCodec for TelnyxMedia {
                 let offset = media.timestamp.map(Duration::from_millis);
                 Ok(MediaEvent::Audio(MediaAudio::new(frame).at(offset)))
             }
-            FromTelnyx::Dtmf { dtmf } => match digit(&dtmf.digit) {
+            FromTelnyx::Dtmf { dtmf } => match dtmf_digit(&dtmf.digit) {
                 Some(digit) => Ok(MediaEvent::Digit { digit, duration: None }),
                 None => Err(MediaError::malformed("dtmf.digit", "is no digit")),
             },
@@ -318,20 +318,9 @@ fn parameters(value: &Value) -> BTreeMap<String, String> {
 
 /// Reads what Telnyx says. A message with audio takes no memory.
 fn read(text: &str) -> Result<FromTelnyx<'_>, MediaError> {
-    let Ok(Usual { media, .. }) = serde_json::from_str(text) else { return parse(text) };
+    let Ok(Usual { media, .. }) = serde_json::from_str(text) else { return read_json(text) };
     let (track, timestamp) = (media.track.map(Cow::Borrowed), media.timestamp.and_then(|text| text.parse().ok()));
     Ok(FromTelnyx::Media { media: Media { track, timestamp, payload: Cow::Borrowed(media.payload) } })
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MediaError> {
-    serde_json::from_str(text)
-        .map_err(|error| MediaError::malformed("message", format_args!("{:?} at {}", error.classify(), error.column())))
-}
-
-fn digit(text: &str) -> Option<char> {
-    let mut characters = text.chars();
-    let digit = characters.next().filter(|digit| matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#'))?;
-    characters.next().is_none().then_some(digit)
 }
 
 /// Telnyx's end: for the simulator, and for agents that were written for Telnyx.
@@ -389,7 +378,7 @@ struct UsualSent<'a> {
 fn read_ours(text: &str) -> Result<ToTelnyx<'_>, MediaError> {
     match serde_json::from_str(text) {
         Ok(UsualSent { media, .. }) => Ok(ToTelnyx::Media { media }),
-        Err(_) => parse(text),
+        Err(_) => read_json(text),
     }
 }
 

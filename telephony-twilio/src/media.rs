@@ -10,7 +10,7 @@ use telephony_core::{
     CallId, CallRef, MediaCodec, MediaCommand, MediaError, MediaEvent, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame},
     decode_base64_into,
-    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
+    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart, dtmf_digit, read_json},
 };
 
 /// The one format of Media Streams, both ways.
@@ -83,7 +83,7 @@ impl MediaCodec for TwilioMedia {
             }
             return self.audio(offset);
         }
-        match parse(text)? {
+        match read_json(text)? {
             FromTwilio::Start { start } => {
                 if self.stream.is_some() {
                     return Err(MediaError::malformed("event", "is a second start"));
@@ -104,7 +104,7 @@ impl MediaCodec for TwilioMedia {
                     .map_err(|error| MediaError::malformed("media.payload", error))?;
                 self.audio(media.timestamp.and_then(|text| text.parse().ok()).map(Duration::from_millis))
             }
-            FromTwilio::Dtmf { dtmf } => match digit(&dtmf.digit) {
+            FromTwilio::Dtmf { dtmf } => match dtmf_digit(&dtmf.digit) {
                 Some(digit) => Ok(MediaEvent::Digit { digit, duration: None }),
                 None => Err(MediaError::malformed("dtmf.digit", "is no digit")),
             },
@@ -238,17 +238,6 @@ impl Start<'_> {
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MediaError> {
-    serde_json::from_str(text)
-        .map_err(|error| MediaError::malformed("message", format_args!("{:?} at {}", error.classify(), error.column())))
-}
-
-fn digit(text: &str) -> Option<char> {
-    let mut characters = text.chars();
-    let digit = characters.next().filter(|digit| matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#'))?;
-    characters.next().is_none().then_some(digit)
-}
-
 /// Twilio's end: for the simulator, and for agents that were written for Twilio.
 #[derive(Debug, Default)]
 pub(crate) struct CarrierEnd {
@@ -320,7 +309,7 @@ fn read_ours(text: &str) -> Result<ToTwilio<'_>, MediaError> {
         Ok(UsualSent { stream, media: SentMedia { payload }, .. }) => {
             Ok(ToTwilio::Media { stream, media: Media { track: None, timestamp: None, payload } })
         }
-        Err(_) => parse(text),
+        Err(_) => read_json(text),
     }
 }
 

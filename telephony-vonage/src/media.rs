@@ -11,7 +11,7 @@ use serde_json::Value;
 use telephony_core::{
     CallId, CallRef, MediaCodec, MediaCommand, MediaError, MediaEvent, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame, Encoding},
-    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
+    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart, dtmf_digit, read_json},
 };
 
 /// The length of every message with audio.
@@ -48,7 +48,8 @@ impl MediaCodec for VonageMedia {
             }
             WireMessage::Text(text) => text,
         };
-        let message: FromVonage = parse(text)?;
+        // An old bridge puts a blank before it, which JSON allows.
+        let message: FromVonage = read_json(text)?;
         match message.event.as_deref() {
             Some("websocket:connected") if self.format.is_some() => {
                 Err(MediaError::malformed("event", "is a second websocket:connected"))
@@ -66,7 +67,7 @@ impl MediaCodec for VonageMedia {
             Some("websocket:cleared") => Ok(MediaEvent::Cleared),
             // An older bridge sends digits without an event.
             Some("websocket:dtmf") | None if message.digit().is_some() => {
-                let digit = message.digit().and_then(one_digit);
+                let digit = message.digit().and_then(dtmf_digit);
                 let digit = digit.ok_or_else(|| MediaError::malformed("digit", "is no digit"))?;
                 let duration = message.rest.get("duration").and_then(Value::as_u64).map(Duration::from_millis);
                 Ok(MediaEvent::Digit { digit, duration })
@@ -136,18 +137,6 @@ impl FromVonage {
         let nested = || self.rest.get("dtmf").and_then(|dtmf| dtmf.get("digit"));
         self.rest.get("digit").or_else(nested).and_then(Value::as_str)
     }
-}
-
-fn one_digit(text: &str) -> Option<char> {
-    let mut characters = text.chars();
-    let digit = characters.next().filter(|digit| matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#'))?;
-    characters.next().is_none().then_some(digit)
-}
-
-/// Reads JSON; the old bridge put a blank before it, which JSON allows.
-fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, MediaError> {
-    serde_json::from_str(text)
-        .map_err(|error| MediaError::malformed("message", format_args!("{:?} at {}", error.classify(), error.column())))
 }
 
 /// `audio/l16;rate=16000` and its like.
@@ -236,7 +225,7 @@ impl CarrierMediaCodec for CarrierEnd {
             WireMessage::Binary(bytes) => AudioFrame::new(format, bytes)
                 .map(MediaCommand::Audio)
                 .map_err(|error| MediaError::malformed("audio", error)),
-            WireMessage::Text(text) => match parse(text)? {
+            WireMessage::Text(text) => match read_json(text)? {
                 ToVonage::Clear => Ok(MediaCommand::Clear),
                 ToVonage::Notify { payload } => {
                     self.mark = payload.id;

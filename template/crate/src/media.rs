@@ -24,7 +24,7 @@ use telephony_core::decode_base64_into;
 use telephony_core::{
     CallId, CallRef, MediaCodec, MediaCommand, MediaError, MediaEvent, WireBuffer, WireMessage,
     audio::{AudioFormat, AudioFrame, Encoding},
-    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart},
+    media::{CarrierMediaCodec, FrameQueue, MediaAudio, StreamStart, dtmf_digit, read_json},
 };
 
 /// The formats of a stream, the usual one first.
@@ -83,7 +83,8 @@ enum FromCarrier<'a> {
     },
     // ]
     Dtmf {
-        digit: char,
+        #[serde(borrow)]
+        digit: std::borrow::Cow<'a, str>,
     },
     Mark {
         #[serde(borrow)]
@@ -137,7 +138,7 @@ fn read(text: &str) -> Result<FromCarrier<'_>, MediaError> {
         return Ok(FromCarrier::Media { payload });
     }
     // ]
-    parse(text)
+    read_json(text)
 }
 
 fn read_ours(text: &str) -> Result<ToCarrier<'_>, MediaError> {
@@ -147,12 +148,7 @@ fn read_ours(text: &str) -> Result<ToCarrier<'_>, MediaError> {
         return Ok(ToCarrier::Media { payload });
     }
     // ]
-    parse(text)
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MediaError> {
-    serde_json::from_str(text)
-        .map_err(|error| MediaError::malformed("message", format_args!("{:?} at {}", error.classify(), error.column())))
+    read_json(text)
 }
 
 /// Our end.
@@ -210,10 +206,10 @@ impl MediaCodec for AcmeMedia {
                 MediaEvent::Audio(MediaAudio::new(frame))
             }
             // ]
-            FromCarrier::Dtmf { digit } if matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#') => {
+            FromCarrier::Dtmf { digit } => {
+                let digit = dtmf_digit(&digit).ok_or_else(|| MediaError::malformed("digit", "is no digit"))?;
                 MediaEvent::Digit { digit, duration: None }
             }
-            FromCarrier::Dtmf { .. } => return Err(MediaError::malformed("digit", "is no digit")),
             FromCarrier::Mark { name } => {
                 self.mark = name.into_owned();
                 MediaEvent::MarkReached { name: &self.mark }
