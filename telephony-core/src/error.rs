@@ -166,8 +166,8 @@ pub enum TelephonyError {
         carrier: CarrierMessage,
     },
 
-    /// Too many requests. Nothing happened; wait, then try again.
-    #[error("{provider} limits the rate of {operation}")]
+    /// Too many requests, or too many calls at once. Nothing happened; wait, then try again.
+    #[error("{provider} limits {operation}: {carrier}")]
     RateLimited {
         /// Who was asked.
         provider: ProviderName,
@@ -175,6 +175,8 @@ pub enum TelephonyError {
         operation: Operation,
         /// How long the carrier asks to wait, if it says.
         retry_after: Option<Duration>,
+        /// The carrier's words: which limit it is.
+        carrier: CarrierMessage,
     },
 
     /// The carrier understood and refused. Nothing happened; the same request will be refused again.
@@ -286,6 +288,7 @@ impl TelephonyError {
             Self::Authentication { carrier, .. }
             | Self::PermissionDenied { carrier, .. }
             | Self::NotFound { carrier, .. }
+            | Self::RateLimited { carrier, .. }
             | Self::Rejected { carrier, .. } => Some(carrier),
             _ => None,
         }

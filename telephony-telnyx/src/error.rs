@@ -111,7 +111,7 @@ pub(crate) fn map(operation: Operation, status: StatusCode, _: &HeaderMap, body:
         }
         // Nothing is queued: once a call has ended, the same request may pass.
         (_, code) if CHANNELS_IN_USE.contains(&code) => {
-            TelephonyError::RateLimited { provider, operation, retry_after: None }
+            TelephonyError::RateLimited { provider, operation, retry_after: None, carrier }
         }
         (StatusCode::NOT_FOUND, _) => TelephonyError::NotFound { provider, operation, carrier },
         (StatusCode::UNAUTHORIZED, _) => TelephonyError::Authentication { provider, operation, carrier },

@@ -14,7 +14,7 @@ use tracing::{Instrument, debug, info_span};
 
 use super::{ApiRequest, ApiResponse, Transport, TransportError, TransportErrorKind};
 use crate::{
-    error::{BoxError, TelephonyError},
+    error::{BoxError, CarrierMessage, TelephonyError},
     name::{Operation, ProviderName},
 };
 
@@ -188,7 +188,9 @@ impl HttpClient {
         }
         if parts.status == StatusCode::TOO_MANY_REQUESTS {
             let after = retry_after(&parts.headers);
-            return Err(Failure::Repeat { provider, operation, after, why: Why::RateLimited });
+            let error = (self.map_error)(operation, parts.status, &parts.headers, &body);
+            let carrier = error.carrier().cloned().unwrap_or_else(|| CarrierMessage::status(parts.status.as_u16()));
+            return Err(Failure::Repeat { provider, operation, after, why: Why::RateLimited(carrier) });
         }
         if parts.status.is_server_error() {
             let after = retry_after(&parts.headers);
@@ -241,7 +243,7 @@ enum Failure {
 }
 
 enum Why {
-    RateLimited,
+    RateLimited(CarrierMessage),
     NoAnswer { timed_out: bool, source: BoxError },
 }
 
@@ -250,7 +252,9 @@ impl Failure {
         match self {
             Self::Final(error) => error,
             Self::Repeat { provider, operation, after, why } => match why {
-                Why::RateLimited => TelephonyError::RateLimited { provider, operation, retry_after: after },
+                Why::RateLimited(carrier) => {
+                    TelephonyError::RateLimited { provider, operation, retry_after: after, carrier }
+                }
                 Why::NoAnswer { timed_out: true, .. } => {
                     TelephonyError::Timeout { provider, operation, after: elapsed }
                 }
@@ -379,7 +383,9 @@ mod tests {
         let (result, sent, took) = run(post(), [Step::Answer(429, Some("600"))]).await;
         assert_eq!(sent, 1);
         assert!(took < Duration::from_secs(1));
-        assert_eq!(result.unwrap_err().retry(), Retry::Safe { after: Some(Duration::from_secs(600)) });
+        let error = result.unwrap_err();
+        assert_eq!(error.retry(), Retry::Safe { after: Some(Duration::from_secs(600)) });
+        assert_eq!(error.carrier(), Some(&CarrierMessage::status(429)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -185,7 +185,7 @@ impl From<TelephonyError> for Problem {
             E::Authentication { .. } => (StatusCode::BAD_GATEWAY, "The carrier does not accept the credentials"),
             E::PermissionDenied { .. } | E::Rejected { .. } => (StatusCode::BAD_GATEWAY, "The carrier refused"),
             E::NotFound { .. } => (StatusCode::NOT_FOUND, "The carrier found nothing"),
-            E::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "The carrier is asked too often"),
+            E::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "The carrier takes no more for now"),
             E::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "The carrier does not answer"),
             E::OutcomeUnknown { .. } => (StatusCode::GATEWAY_TIMEOUT, "Whether it was done is not known"),
             _ => (StatusCode::BAD_GATEWAY, "The carrier could not be asked"),

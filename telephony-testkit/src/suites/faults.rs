@@ -222,6 +222,8 @@ async fn rate_limited(subject: Arc<Subject>, operation: &'static Operation) -> O
     let seven = Some(std::time::Duration::from_secs(7));
     let so = matches!(&outcome, Err(TelephonyError::RateLimited { retry_after, .. }) if *retry_after == seven);
     expect(so, "RateLimited, with the seven seconds that the carrier asks for", &outcome)?;
+    let said = outcome.as_ref().err().and_then(TelephonyError::carrier).and_then(|carrier| carrier.http_status);
+    expect(said == Some(429), "the carrier's status is kept", &outcome)?;
     expect(requests.len() <= 3, "not asked again without end", requests.len())
 }
 
