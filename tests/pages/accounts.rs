@@ -55,6 +55,8 @@ fn expected(descriptor: &ProviderDescriptor, name: &str, property: &Value) -> Va
     let default = property.get("default").filter(|default| !default.is_null() && !default.is_array());
     let value = match default {
         _ if kind == "input checkbox" => "on".to_owned(),
+        // A choice is written as JSON, as its options are.
+        Some(chosen) if !options.is_empty() => chosen.to_string(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
         None => String::new(),
