@@ -29,8 +29,9 @@ fn with_our_target(command: &mut Command) -> &mut Command {
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env_remove("RUSTFLAGS")
-        // Those of the package that this test belongs to are not for others.
+        // Those of the package that this test belongs to, and of who runs it, are not for others.
         .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("NEXTEST")
         .env_remove("RUST_LOG")
 }
 
