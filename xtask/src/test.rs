@@ -17,7 +17,7 @@ struct Stage {
 const STAGES: &[Stage] = &[
     Stage {
         name: "tools",
-        about: "install what is missing: a C compiler, PostgreSQL, Python with websockets, Node.js with packages, Chromium, cargo-nextest, cargo-deny",
+        about: "install what is missing: compilers for C and C++, PostgreSQL, Python with websockets, Node.js with packages, Chromium, cargo-nextest, cargo-deny",
         run: tools,
     },
     Stage { name: "format", about: "the code is formatted", run: format },
@@ -57,9 +57,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 fn tools() -> Result<(), String> {
-    if !Step::new("cc", &["--version"]).succeeds() {
+    if !["cc", "c++"].iter().all(|compiler| Step::new(compiler, &["--version"]).succeeds()) {
         install_package("build-essential").map_err(|reason| {
-            format!("a C compiler is needed for the TLS library and could not be installed: {reason}")
+            format!("compilers for C and C++ are needed, for the TLS library and the fuzzer, and could not be installed: {reason}")
         })?;
     }
     if !has_postgres() {
@@ -81,7 +81,7 @@ fn tools() -> Result<(), String> {
         }
     }
     println!(
-        "  a C compiler, PostgreSQL, Python with websockets, npm, Chromium, cargo-nextest and cargo-deny are there"
+        "  compilers for C and C++, PostgreSQL, Python with websockets, npm, Chromium, cargo-nextest and cargo-deny are there"
     );
     Ok(())
 }
