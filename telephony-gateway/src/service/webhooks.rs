@@ -141,16 +141,17 @@ async fn take_inbound(service: &Service, request: WebhookRequest) -> Result<Webh
 /// Whose webhook it is. One account of a carrier may be configured more than once, with the same secret: then it is about the call that one
 /// of them has, or the number that one of them answers.
 async fn meant(service: &Service, mut fitting: Vec<Fitting>) -> Result<Option<Fitting>, Refused> {
-    let mut best = (0, 0);
-    if fitting.len() > 1 {
-        for (index, one) in fitting.iter().enumerate() {
-            let claim = claim(service, one).await?;
-            if claim > best.0 {
-                best = (claim, index);
-            }
+    if fitting.len() < 2 {
+        return Ok(fitting.pop());
+    }
+    let (mut strongest, mut its) = (0, 0);
+    for (index, one) in fitting.iter().enumerate() {
+        let claim = claim(service, one).await?;
+        if claim > strongest {
+            (strongest, its) = (claim, index);
         }
     }
-    Ok((best.1 < fitting.len()).then(|| fitting.swap_remove(best.1)))
+    Ok(Some(fitting.swap_remove(its)))
 }
 
 /// How much a webhook has to do with an account: 3 if it is about a call of its own, 2 if about a number that a workflow answers, 1 if about
